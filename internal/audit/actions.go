@@ -1,0 +1,33 @@
+package audit
+
+// The vocabulary. A new action enters here first.
+const (
+	SignedIn         Action = "session.started"
+	SignInRefused    Action = "session.refused"
+	SteppedUp        Action = "session.stepped_up"
+	SignedOut        Action = "session.ended"
+	SignedOutAll     Action = "session.ended_everywhere"
+	PasswordChanged  Action = "password.changed"
+	PasscodeChanged  Action = "passcode.changed"
+	PasscodeRefused  Action = "passcode.refused"
+	CodeSent         Action = "otp.sent"
+	CodeRefused      Action = "otp.refused"
+	AccountCreated   Action = "account.created"
+	AccountLocked    Action = "account.locked"
+	AccountUnlocked  Action = "account.unlocked"
+	LevelChanged     Action = "account.level_changed"
+	ConsentGiven     Action = "consent.given"
+	ConsentRefused   Action = "consent.refused"
+	ConsentWithdrawn Action = "consent.withdrawn"
+	ClaimsReleased   Action = "claims.released"
+	ClaimsRefused    Action = "claims.refused"
+	TokensIssued     Action = "tokens.issued"
+	TokensRevoked    Action = "tokens.revoked"
+	ReplaySeen       Action = "replay.seen"
+	ShareCreated     Action = "share.created"
+	ShareRedeemed    Action = "share.redeemed"
+	ShareRefused     Action = "share.refused"
+	ClientApplied    Action = "client.applied"
+	KeyCreated       Action = "key.created"
+	KeyRetired       Action = "key.retired"
+)

@@ -1,0 +1,245 @@
+// Package client is the one register of relying parties and verifiers: who they are, under which
+// agreement, for which purposes they may ask for what, and how they prove themselves.
+//
+// It is ground: the record, its rules and the reading of clients.yaml; no storage.
+package client
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/url"
+	"slices"
+	"time"
+
+	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/policy"
+)
+
+// ID is the client_id.
+type ID string
+
+// Class decides the whole protocol policy of a client; nothing in a request can relax it.
+type Class string
+
+const (
+	// Portal clients speak plain OpenID Connect.
+	Portal Class = "portal"
+	// Regulated clients speak the FAPI 2.0 Security Profile.
+	Regulated Class = "regulated"
+)
+
+// AuthMethod is the token_endpoint_auth_method of RFC 7591, section 2.
+type AuthMethod string
+
+// The methods a portal client may be registered with.
+const (
+	SecretBasic AuthMethod = "client_secret_basic"
+	SecretPost  AuthMethod = "client_secret_post"
+	NoAuth      AuthMethod = "none"
+)
+
+// Grant types of the token endpoint.
+const (
+	AuthorizationCode = "authorization_code"
+	RefreshToken      = "refresh_token"
+	ClientCredentials = "client_credentials"
+)
+
+// Application types (OpenID Connect Registration, section 2).
+const (
+	Web    = "web"
+	Native = "native"
+)
+
+// Grace tells whether a purpose accepts a holder whose card is in its 30-day window.
+type Grace string
+
+const (
+	// GraceAccept: yes, and the claim vn_card_status says so.
+	GraceAccept Grace = "accept"
+	// GraceRefuse: no.
+	GraceRefuse Grace = "refuse"
+)
+
+// Client is one registered relying party or verifier.
+type Client struct {
+	ID              ID
+	Class           Class
+	ApplicationType string
+	Name            policy.Text
+	Domain          string // shown on the consent screen, verified at registration
+	LogoURI         string
+	PolicyURI       string
+	TermsURI        string
+	HomeURI         string // client_uri; where "back to the service" leads when no request is open
+	Contacts        []string
+	Agreement       Agreement
+
+	AuthMethod             AuthMethod
+	SecretHashes           [][]byte // SHA-256 of secrets with 256 bits; two while one is being replaced
+	GrantTypes             []string
+	RedirectURIs           []string
+	PostLogoutRedirectURIs []string
+	AllowedOrigins         []string // browser origins that may call token and userinfo (CORS)
+	SectorIdentifier       string   // host; when empty the host of the only redirect_uri
+	RequirePKCE            bool
+	IDTokenAlg             string // ES256 or RS256
+	DefaultMaxAge          time.Duration
+	MinimumLevel           account.Level
+	MinimumACR             account.ACR
+	Purposes               []Purpose
+	Verifier               *Verifier // nil: may not receive QR assertions
+	ResourceServer         bool      // may introspect tokens of other clients
+
+	Disabled  bool
+	UpdatedAt time.Time
+}
+
+// Agreement is the written agreement under which the client was connected (Decree 69/2024, article 18).
+type Agreement struct {
+	Number   string
+	Date     string // YYYY-MM-DD
+	Reviewer string
+}
+
+// Purpose is one registered reason for asking. Its sentence is fixed here; requests carry no free text.
+type Purpose struct {
+	ID           string
+	Text         policy.Text
+	LegalBasis   policy.Text
+	Required     []policy.Scope // no box on the consent screen; declining one declines the request
+	Optional     []policy.Scope // a box each, unticked
+	Retention    policy.Text    // how long the client keeps what it receives
+	MinimumLevel account.Level
+	ExpiredGrace Grace
+}
+
+// Verifier is what a client needs to receive QR assertions.
+type Verifier struct {
+	Purposes  []string // ids of Purposes that may be shared by QR
+	Site      policy.Text
+	Terminals []string
+}
+
+// Scopes returns everything the purpose may ask for, with openid, and offline_access when the
+// client may refresh.
+func (p Purpose) Scopes() []policy.Scope {
+	return append(append([]policy.Scope{policy.OpenID}, p.Required...), p.Optional...)
+}
+
+// Allowed is gate 1: what this client may ask for under the purpose.
+func (c *Client) Allowed(p Purpose) []policy.Scope {
+	scopes := p.Scopes()
+	if slices.Contains(c.GrantTypes, RefreshToken) {
+		scopes = append(scopes, policy.OfflineAccess)
+	}
+	return scopes
+}
+
+// Purpose returns the registered purpose of that id.
+func (c *Client) Purpose(id string) (Purpose, bool) {
+	for _, p := range c.Purposes {
+		if p.ID == id {
+			return p, true
+		}
+	}
+	return Purpose{}, false
+}
+
+// PurposeFor returns the purpose of a request: the one it names, else the first whose scopes
+// cover what it asks, else the first of the registration. ok is false when it names one that is
+// not registered.
+func (c *Client) PurposeFor(id string, asked []policy.Scope) (p Purpose, ok bool) {
+	if id != "" {
+		return c.Purpose(id)
+	}
+	for _, p := range c.Purposes {
+		allowed := c.Allowed(p)
+		covers := func(s policy.Scope) bool {
+			_, known := policy.Find(s)
+			return !known || slices.Contains(allowed, s)
+		}
+		if !slices.ContainsFunc(asked, func(s policy.Scope) bool { return !covers(s) }) {
+			return p, true
+		}
+	}
+	if len(c.Purposes) == 0 {
+		return Purpose{}, false
+	}
+	return c.Purposes[0], true
+}
+
+// Level returns the minimum account level for a purpose: the stricter of client and purpose.
+func (c *Client) Level(p Purpose) account.Level { return max(c.MinimumLevel, p.MinimumLevel) }
+
+// May reports whether the client is registered for a grant type.
+func (c *Client) May(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }
+
+// Public reports whether the client has no credentials.
+func (c *Client) Public() bool { return c.AuthMethod == NoAuth }
+
+// NeedsPKCE reports whether an authorization request without a challenge is refused. Public
+// clients always need it, whatever the registration says.
+func (c *Client) NeedsPKCE() bool { return c.RequirePKCE || c.Public() }
+
+// Sector returns the sector identifier for pairwise subjects (OpenID Connect Core, section 8.1).
+func (c *Client) Sector() string {
+	if c.SectorIdentifier != "" {
+		return c.SectorIdentifier
+	}
+	if len(c.RedirectURIs) > 0 {
+		if u, err := url.Parse(c.RedirectURIs[0]); err == nil && u.Host != "" {
+			return u.Hostname()
+		}
+	}
+	return string(c.ID)
+}
+
+// AllowsRedirect reports whether uri is registered: byte for byte. Only for a native client's
+// loopback address may the port differ (RFC 8252, section 7.3).
+func (c *Client) AllowsRedirect(uri string) bool {
+	if slices.Contains(c.RedirectURIs, uri) {
+		return true
+	}
+	if c.ApplicationType != Native {
+		return false
+	}
+	return slices.ContainsFunc(c.RedirectURIs, func(registered string) bool {
+		return samePortless(registered, uri)
+	})
+}
+
+// samePortless compares two loopback IP redirect URIs with the port left out of both.
+func samePortless(registered, asked string) bool {
+	cut := func(s string) (string, bool) {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "http" || u.User != nil {
+			return "", false
+		}
+		if ip := net.ParseIP(u.Hostname()); ip == nil || !ip.IsLoopback() {
+			return "", false
+		}
+		port := u.Port()
+		bare := *u
+		bare.Host = u.Host[:len(u.Host)-len(port)]
+		if port != "" {
+			bare.Host = bare.Host[:len(bare.Host)-1]
+		}
+		// The text must be the canonical form of what was parsed: no second spelling slips through.
+		return bare.String(), u.String() == s
+	}
+	a, ok := cut(registered)
+	b, ok2 := cut(asked)
+	return ok && ok2 && a == b
+}
+
+// CheckSecret compares a presented secret in constant time. A client without secrets never passes.
+func (c *Client) CheckSecret(secret string) bool {
+	sum := sha256.Sum256([]byte(secret))
+	match := 0
+	for _, h := range c.SecretHashes {
+		match |= subtle.ConstantTimeCompare(h, sum[:])
+	}
+	return match == 1
+}

@@ -1,0 +1,94 @@
+package web
+
+import (
+	"context"
+	"net/http"
+
+	"golang.org/x/text/language"
+)
+
+type contextKey int
+
+const (
+	localeKey contextKey = iota
+	requestIDKey
+)
+
+const (
+	choiceCookie = "idp_lang" // the person's own choice, one year
+	askedCookie  = "idp_ui"   // ui_locales of the request in progress, until the browser closes
+)
+
+var matcher = language.NewMatcher([]language.Tag{language.Vietnamese, language.English})
+
+// Locale is the language of the request: "vi" or "en".
+func Locale(ctx context.Context) string {
+	if l, ok := ctx.Value(localeKey).(string); ok {
+		return l
+	}
+	return Locales[0]
+}
+
+// withLocale decides the language: ui_locales of the request in progress, then the person's
+// choice, then Accept-Language, else Vietnamese.
+func (s *Site) withLocale(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), localeKey, s.chooseLocale(r))))
+	})
+}
+
+func (s *Site) chooseLocale(r *http.Request) string {
+	for _, name := range []string{askedCookie, choiceCookie} {
+		if c, err := r.Cookie(s.cookieName(name)); err == nil && known(c.Value) {
+			return c.Value
+		}
+	}
+	if header := r.Header.Get("Accept-Language"); header != "" && len(header) < 200 {
+		return Match(header)
+	}
+	return Locales[0]
+}
+
+// Match returns the locale that best suits a list of language tags as in Accept-Language.
+func Match(tags string) string {
+	wanted, _, err := language.ParseAcceptLanguage(tags)
+	if err != nil {
+		return Locales[0]
+	}
+	_, i, confidence := matcher.Match(wanted...)
+	if confidence == language.No {
+		return Locales[0]
+	}
+	return Locales[i]
+}
+
+// AskLocale honours the ui_locales of an authorization request (space-separated tags, preferred
+// first) for the pages that follow; unknown tags do no harm.
+func (s *Site) AskLocale(w http.ResponseWriter, r *http.Request, uiLocales []string) *http.Request {
+	for _, tag := range uiLocales {
+		t, err := language.Parse(tag)
+		if err != nil {
+			continue
+		}
+		if base, _ := t.Base(); known(base.String()) {
+			s.SetCookie(w, askedCookie, base.String(), 0)
+			return r.WithContext(context.WithValue(r.Context(), localeKey, base.String()))
+		}
+	}
+	return r
+}
+
+// chooseLanguage is GET /language: the switch at the foot of every page.
+func (s *Site) chooseLanguage(w http.ResponseWriter, r *http.Request) error {
+	to, back := r.URL.Query().Get("to"), r.URL.Query().Get("back")
+	if known(to) {
+		s.SetCookie(w, choiceCookie, to, 365*24*60*60)
+		s.ClearCookie(w, askedCookie)
+	}
+	if !Local(back) {
+		back = "/"
+	}
+	return Redirect(w, r, back)
+}
+
+func known(locale string) bool { return locale == "vi" || locale == "en" }

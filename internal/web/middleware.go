@@ -1,0 +1,142 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// MaxBody is the size of the largest accepted request body, 64 KiB.
+const MaxBody = 64 << 10
+
+// Wrap puts the middleware around the mux, outermost first: recover, request id, log and metrics,
+// size limits, language.
+func (s *Site) Wrap(mux *http.ServeMux) http.Handler {
+	var h http.Handler = mux
+	h = s.withLocale(h)
+	h = http.MaxBytesHandler(h, MaxBody)
+	h = s.withLog(mux, h)
+	return withRequestID(h)
+}
+
+// RequestID is the reference number of the request: shown on error pages, written to log and audit.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey).(string)
+	return id
+}
+
+func withRequestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := rand.Text()[:10]
+		w.Header().Set("X-Request-Id", id)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey, id)))
+	})
+}
+
+// withLog writes one line per request without query, body or address in full, and turns a panic
+// into an error page: nothing of its text leaves the log.
+func (s *Site) withLog(mux *http.ServeMux, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		rec := &recorder{ResponseWriter: w}
+		_, pattern := mux.Handler(r)
+		defer func() {
+			if v := recover(); v != nil {
+				s.log.ErrorContext(r.Context(), "panic", "ref", RequestID(r.Context()), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					s.fail(rec, r, kindOf(pattern, s.routes), fmt.Errorf("panic in %s", pattern))
+				}
+			}
+			took := time.Since(start)
+			if s.metrics != nil {
+				s.metrics.Observe(pattern, rec.status, took)
+			}
+			s.log.InfoContext(r.Context(), "request", "method", r.Method, "route", pattern, "status", rec.status,
+				"ms", took.Milliseconds(), "ref", RequestID(r.Context()))
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+func kindOf(pattern string, routes []Route) Kind {
+	for _, r := range routes {
+		if r.Pattern == pattern {
+			return r.Kind
+		}
+	}
+	return Page
+}
+
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController through.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Address is the client's network address. Forwarded headers count only when the connection comes
+// from a trusted proxy, and then the last address that is not itself a trusted proxy.
+func (s *Site) Address(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr := peer.Addr().Unmap()
+	if !s.trusted(addr) {
+		return addr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		if addr = hop.Unmap(); !s.trusted(addr) {
+			break
+		}
+	}
+	return addr
+}
+
+func (s *Site) trusted(a netip.Addr) bool {
+	for _, p := range s.proxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// Network is the address cut to /24 or /48: what logs, audit rows and notices carry.
+func (s *Site) Network(r *http.Request) string {
+	a := s.Address(r)
+	bits := 24
+	if a.Is6() {
+		bits = 48
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return p.String()
+}
