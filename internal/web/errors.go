@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,8 @@ import (
 )
 
 // Problem is a failure with words of its own. Key names three texts: "<key>.title", "<key>.text"
-// and "<key>.next" (what the person can do); Link is where that leads.
+// and "<key>.next" (what the person can do); Link is where that leads, and the text "<key>.link"
+// its label ("Continue" when there is none). Without Pages the texts are the shared ones.
 type Problem struct {
 	Status int
 	Key    string
@@ -33,21 +35,21 @@ func (p *Problem) Error() string {
 // Unwrap shows the cause to errors.Is.
 func (p *Problem) Unwrap() error { return p.Err }
 
-var errCrossSite = fmt.Errorf("form sent from another site: %w", fault.Denied)
-
 // kinds translates the kinds of failure outwards: the one table for pages.
 var kinds = []struct {
 	kind   error
 	status int
 	key    string
+	link   string
 }{
-	{fault.NotFound, http.StatusNotFound, "error.not_found"},
-	{fault.Expired, http.StatusBadRequest, "error.expired"},
-	{fault.Invalid, http.StatusBadRequest, "error.invalid"},
-	{fault.Denied, http.StatusForbidden, "error.denied"},
-	{fault.Conflict, http.StatusConflict, "error.conflict"},
-	{fault.Busy, http.StatusServiceUnavailable, "error.busy"},
-	{fault.Unavailable, http.StatusServiceUnavailable, "error.unavailable"},
+	{fault.NotFound, http.StatusNotFound, "error.not_found", "/account"},
+	{fault.Expired, http.StatusBadRequest, "error.expired", ""},
+	{fault.Invalid, http.StatusBadRequest, "error.invalid", ""},
+	{fault.Denied, http.StatusForbidden, "error.denied", "/account"},
+	{fault.Conflict, http.StatusConflict, "error.conflict", "/account"},
+	{fault.Busy, http.StatusServiceUnavailable, "error.busy", ""},
+	{fault.Unavailable, http.StatusServiceUnavailable, "error.unavailable", ""},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "error.unavailable", ""},
 }
 
 func problemOf(err error) *Problem {
@@ -61,7 +63,7 @@ func problemOf(err error) *Problem {
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.kind) {
-			return &Problem{Status: k.status, Key: k.key, Err: err}
+			return &Problem{Status: k.status, Key: k.key, Link: k.link, Err: err}
 		}
 	}
 	return &Problem{Status: http.StatusInternalServerError, Key: "error.internal", Err: err}
@@ -69,8 +71,9 @@ func problemOf(err error) *Problem {
 
 // ErrorPage is the data of the page "error".
 type ErrorPage struct {
-	Title, Text, Next, Link string
-	Status                  int
+	Title, Text, Next string
+	Link, LinkText    string
+	Status            int
 }
 
 // handle turns a failing handler into an http.Handler: people get a page with a reference number,
@@ -85,31 +88,57 @@ func (s *Site) handle(kind Kind, h Handler) http.Handler {
 
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, kind Kind, err error) {
 	p := problemOf(err)
-	level := slog.LevelInfo
-	if p.Status >= 500 && !errors.Is(err, fault.Busy) {
-		level = slog.LevelError
-	}
-	s.log.Log(r.Context(), level, "request failed", "status", p.Status, "error", err.Error(), "ref", RequestID(r.Context()))
+	s.log.Log(r.Context(), severity(r, p, err), "request failed", "status", p.Status, "error", err.Error(), "ref", RequestID(r.Context()))
+	h := w.Header()
+	h.Set("Cache-Control", "no-store") // whatever the route's kind says about its successes
+	h.Del("Etag")
 	var retry *fault.RetryAfter
 	if errors.As(err, &retry) {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Wait.Seconds()))))
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(retry.Wait.Seconds()))))
 	} else if p.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "2")
+		h.Set("Retry-After", "2")
 	}
 	if kind != Page {
-		w.Header().Set("Content-Type", "application/json")
+		h.Set("Content-Type", "application/json")
 		w.WriteHeader(p.Status)
 		json.NewEncoder(w).Encode(map[string]string{"error": p.Key, "ref": RequestID(r.Context())}) // the caller may be gone
 		return
 	}
+	if err := s.base.Render(w, r, p.Status, "error", s.errorPage(r, p)); err != nil {
+		s.log.ErrorContext(r.Context(), "error page failed", "error", err.Error(), "ref", RequestID(r.Context()))
+		http.Error(w, http.StatusText(p.Status), p.Status)
+	}
+}
+
+// severity: what is ours to mend is an error; what a caller did, or a limit that holds, is not.
+func severity(r *http.Request, p *Problem, err error) slog.Level {
+	if p.Status < 500 || errors.Is(err, fault.Busy) || r.Context().Err() != nil {
+		return slog.LevelInfo
+	}
+	return slog.LevelError
+}
+
+func (s *Site) errorPage(r *http.Request, p *Problem) ErrorPage {
 	pages := p.Pages
 	if pages == nil {
 		pages = s.base
 	}
-	data := ErrorPage{Status: p.Status, Link: p.Link,
-		Title: pages.Text(r, p.Key+".title", p.Args...), Text: pages.Text(r, p.Key+".text", p.Args...), Next: pages.Text(r, p.Key+".next", p.Args...)}
-	if err := s.base.Render(w, r, p.Status, "error", data); err != nil {
-		s.log.ErrorContext(r.Context(), "error page failed", "error", err.Error())
-		http.Error(w, http.StatusText(p.Status), p.Status)
+	page := ErrorPage{
+		Title: pages.Text(r, p.Key+".title", p.Args...),
+		Text:  pages.Text(r, p.Key+".text", p.Args...),
+		Next:  pages.Text(r, p.Key+".next", p.Args...),
+		Link:  p.Link, LinkText: pages.Text(r, p.Key+".link", p.Args...), Status: p.Status,
 	}
+	if page.Title == "" { // a key without texts: say something true rather than nothing
+		s.log.ErrorContext(r.Context(), "problem without texts", "key", p.Key)
+		page.Title, page.Text, page.Next = s.base.Text(r, "error.internal.title"), s.base.Text(r, "error.internal.text"), s.base.Text(r, "error.internal.next")
+	}
+	switch {
+	case page.LinkText != "":
+	case p.Link == "/" || p.Link == "/account":
+		page.LinkText = s.base.Text(r, "error.home")
+	default:
+		page.LinkText = s.base.Text(r, "error.continue")
+	}
+	return page
 }

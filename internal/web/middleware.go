@@ -14,8 +14,8 @@ import (
 // MaxBody is the size of the largest accepted request body, 64 KiB.
 const MaxBody = 64 << 10
 
-// Wrap puts the middleware around the mux, outermost first: recover, request id, log and metrics,
-// size limits, language.
+// Wrap puts the middleware around the mux, outermost first: request id, recover with log and
+// metrics, size limit, language. The mux is the one that the routes were mounted on.
 func (s *Site) Wrap(mux *http.ServeMux) http.Handler {
 	var h http.Handler = mux
 	h = s.withLocale(h)
@@ -38,20 +38,14 @@ func withRequestID(next http.Handler) http.Handler {
 	})
 }
 
-// withLog writes one line per request without query, body or address in full, and turns a panic
-// into an error page: nothing of its text leaves the log.
+// withLog writes one line per request without query, body or address, and turns a panic into an
+// error page: nothing of its text leaves the log.
 func (s *Site) withLog(mux *http.ServeMux, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
+		start := time.Now() // a duration is measured on the real clock
 		rec := &recorder{ResponseWriter: w}
 		_, pattern := mux.Handler(r)
 		defer func() {
-			if v := recover(); v != nil {
-				s.log.ErrorContext(r.Context(), "panic", "ref", RequestID(r.Context()), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-				if rec.status == 0 {
-					s.fail(rec, r, kindOf(pattern, s.routes), fmt.Errorf("panic in %s", pattern))
-				}
-			}
 			took := time.Since(start)
 			if s.metrics != nil {
 				s.metrics.Observe(pattern, rec.status, took)
@@ -59,8 +53,25 @@ func (s *Site) withLog(mux *http.ServeMux, next http.Handler) http.Handler {
 			s.log.InfoContext(r.Context(), "request", "method", r.Method, "route", pattern, "status", rec.status,
 				"ms", took.Milliseconds(), "ref", RequestID(r.Context()))
 		}()
+		defer func() {
+			if v := recover(); v != nil {
+				s.recovered(rec, r, pattern, v)
+			}
+		}()
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// recovered answers for a handler that panicked. An answer that has begun cannot be mended: the
+// connection is cut, so that nobody takes the half for the whole.
+func (s *Site) recovered(rec *recorder, r *http.Request, pattern string, v any) {
+	if v != http.ErrAbortHandler {
+		s.log.ErrorContext(r.Context(), "panic", "ref", RequestID(r.Context()), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	}
+	if rec.status != 0 || v == http.ErrAbortHandler {
+		panic(http.ErrAbortHandler)
+	}
+	s.fail(rec, s.localized(r), kindOf(pattern, s.routes), fmt.Errorf("panic in %s", pattern))
 }
 
 func kindOf(pattern string, routes []Route) Kind {
@@ -109,7 +120,7 @@ func (s *Site) Address(r *http.Request) netip.Addr {
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
-			break
+			break // the proxy itself is the last that is known
 		}
 		if addr = hop.Unmap(); !s.trusted(addr) {
 			break
@@ -127,7 +138,8 @@ func (s *Site) trusted(a netip.Addr) bool {
 	return false
 }
 
-// Network is the address cut to /24 or /48: what logs, audit rows and notices carry.
+// Network is the address cut to /24 or /48: what logs, audit rows and notices carry. Empty when the
+// address is not known.
 func (s *Site) Network(r *http.Request) string {
 	a := s.Address(r)
 	bits := 24
@@ -135,7 +147,7 @@ func (s *Site) Network(r *http.Request) string {
 		bits = 48
 	}
 	p, err := a.Prefix(bits)
-	if err != nil {
+	if err != nil || !p.IsValid() {
 		return ""
 	}
 	return p.String()

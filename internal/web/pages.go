@@ -3,7 +3,6 @@ package web
 import (
 	"bytes"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -22,7 +21,7 @@ var shared embed.FS
 // Locales of the product; the first is the default.
 var Locales = []string{"vi", "en"}
 
-// Pages renders the pages of one feature in both languages.
+// Pages renders the pages of one feature in both languages. It is immutable.
 type Pages struct {
 	site      *Site
 	templates map[string]map[string]*template.Template // locale -> page -> layout with that page
@@ -32,7 +31,7 @@ type Pages struct {
 // View is what the layout and a page's template see.
 type View struct {
 	Lang  string
-	Page  string // name of the page; the title's key is "<page>.title"
+	Page  string // name of the page: "signin" for pages/signin.html
 	Back  string // address of this page, for the language switch
 	Demo  bool
 	Ref   string // reference number of the request
@@ -40,57 +39,60 @@ type View struct {
 	Other string // the other language
 }
 
+// FieldError is one line of the error summary that the partial "errors" renders.
+type FieldError struct {
+	Field string // id of the input that it is about; empty for the form as a whole
+	Text  string // translated
+}
+
 // Pages reads pages/*.html and locales/{vi,en}.json of a feature; the shared layout and the
-// shared texts are added. Both languages must have the same keys, and every key that a template
-// uses must exist: a missing one fails here, at start-up.
+// shared texts are added, and the feature may not redefine those. Both languages must have the
+// same keys, and every literal key that a template uses must exist: a missing one fails here, at
+// start-up.
 func (s *Site) Pages(feature fs.FS) (*Pages, error) {
 	p := &Pages{site: s, templates: map[string]map[string]*template.Template{}, texts: map[string]map[string]string{}}
+	sources := []fs.FS{shared}
+	if feature != fs.FS(shared) {
+		sources = append(sources, feature)
+	}
+	for _, locale := range Locales {
+		p.texts[locale] = map[string]string{}
+		for _, source := range sources {
+			if err := readTexts(source, locale, p.texts[locale]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := sameKeys(p.texts); err != nil {
+		return nil, err
+	}
 	names, err := fs.Glob(feature, "pages/*.html")
 	if err != nil {
 		return nil, err
 	}
 	for _, locale := range Locales {
-		texts := map[string]string{}
-		for _, fsys := range []fs.FS{shared, feature} {
-			if err := readTexts(fsys, locale, texts); err != nil {
-				return nil, err
-			}
-		}
-		p.texts[locale] = texts
 		p.templates[locale] = map[string]*template.Template{}
 		for _, name := range names {
-			t := template.New("layout.html").Option("missingkey=error").Funcs(funcs(locale, texts))
-			if t, err = t.ParseFS(shared, "layout/*.html"); err == nil {
-				t, err = t.ParseFS(feature, name)
-			}
+			t, err := parsePage(feature, name, locale, p.texts[locale])
 			if err != nil {
 				return nil, fmt.Errorf("page %s: %w", name, err)
 			}
 			p.templates[locale][strings.TrimSuffix(path.Base(name), ".html")] = t
 		}
 	}
-	for key := range p.texts["vi"] {
-		if _, ok := p.texts["en"][key]; !ok {
-			return nil, fmt.Errorf("text %q has no English", key)
-		}
-	}
-	for key := range p.texts["en"] {
-		if _, ok := p.texts["vi"][key]; !ok {
-			return nil, fmt.Errorf("text %q has no Vietnamese", key)
-		}
-	}
 	return p, nil
 }
 
-func readTexts(fsys fs.FS, locale string, into map[string]string) error {
-	raw, err := fs.ReadFile(fsys, "locales/"+locale+".json")
+func parsePage(feature fs.FS, name, locale string, texts map[string]string) (*template.Template, error) {
+	t := template.New("layout.html").Option("missingkey=error").Funcs(funcs(locale, texts))
+	t, err := t.ParseFS(shared, "layout/*.html")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := json.Unmarshal(raw, &into); err != nil {
-		return fmt.Errorf("locales/%s.json: %w", locale, err)
+	if t, err = t.ParseFS(feature, name); err != nil {
+		return nil, err
 	}
-	return nil
+	return t, checkKeys(t, texts)
 }
 
 // Render writes one page. It renders to a buffer first, so that a failing template never leaves
@@ -110,8 +112,8 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	w.Header().Set("Content-Language", lang)
 	w.Header().Add("Vary", "Accept-Language, Cookie")
 	w.WriteHeader(status)
-	_, err := buf.WriteTo(w)
-	return err
+	buf.WriteTo(w) // an error here means that the reader has gone
+	return nil
 }
 
 // Text returns a text of the feature in the request's language, with {0}, {1}, ... filled in.
@@ -126,11 +128,17 @@ func other(lang string) string {
 	return "vi"
 }
 
+// fill puts the arguments into {0}, {1}, ... in one pass: an argument that itself looks like a
+// place is left as it is.
 func fill(text string, args []any) string {
-	for i, a := range args {
-		text = strings.ReplaceAll(text, "{"+strconv.Itoa(i)+"}", fmt.Sprint(a))
+	if len(args) == 0 {
+		return text
 	}
-	return text
+	pairs := make([]string, 0, 2*len(args))
+	for i, a := range args {
+		pairs = append(pairs, "{"+strconv.Itoa(i)+"}", fmt.Sprint(a))
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
 }
 
 // hanoi is the time zone of every time that people see.
@@ -151,5 +159,7 @@ func funcs(locale string, texts map[string]string) template.FuncMap {
 		"date":     func(t time.Time) string { return t.In(hanoi).Format("02/01/2006") },
 		"datetime": func(t time.Time) string { return t.In(hanoi).Format("15:04 02/01/2006") },
 		"asset":    assetPath,
+		"list":     func(values ...any) []any { return values },
+		"add":      func(a, b int) int { return a + b },
 	}
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -35,14 +36,15 @@ type Route struct {
 	CrossSite bool
 }
 
-// Mount serves routes on mux and adds them to the table.
+// Mount serves routes on mux and adds them to the table. All routes of a site go to one mux.
 func (s *Site) Mount(mux *http.ServeMux, routes ...Route) {
+	s.mux = mux
 	for _, route := range routes {
-		h := s.handle(route.Kind, route.Handler)
+		h := route.Handler
 		if !route.CrossSite {
-			h = s.guard.Handler(h)
+			h = s.sameSite(h)
 		}
-		mux.Handle(route.Pattern, withHeaders(route.Kind, s.Secure(), h))
+		mux.Handle(route.Pattern, s.withHeaders(route.Kind, s.handle(route.Kind, h)))
 		s.routes = append(s.routes, route)
 	}
 }
@@ -50,39 +52,61 @@ func (s *Site) Mount(mux *http.ServeMux, routes ...Route) {
 // Routes returns the table, for the documentation and the test that checks every header.
 func (s *Site) Routes() []Route { return s.routes }
 
+// sameSite refuses what another site made the browser send (cross-site request forgery).
+func (s *Site) sameSite(h Handler) Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := s.guard.Check(r); err != nil {
+			return &Problem{Status: http.StatusForbidden, Key: "error.cross_site", Link: "/account", Err: err}
+		}
+		return h(w, r)
+	}
+}
+
 const csp = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; font-src 'self'; " +
 	"connect-src 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 
-// withHeaders is the only place that sets security and cache headers.
-func withHeaders(kind Kind, secure bool, next http.Handler) http.Handler {
+func (s *Site) withHeaders(kind Kind, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		if secure {
-			h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
-		}
-		switch kind {
-		case Page:
-			h.Set("Content-Security-Policy", csp)
-			h.Set("X-Frame-Options", "DENY")
-			h.Set("Permissions-Policy", "camera=(self), microphone=(), geolocation=(), payment=()")
-			h.Set("Cache-Control", "no-store")
-		case API:
-			h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-			h.Set("Cache-Control", "no-store")
-			h.Set("Pragma", "no-cache")
-		case Metadata:
-			h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-			h.Set("Cache-Control", "public, max-age=300")
-			h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-		case Asset:
-			h.Set("Cache-Control", "public, max-age=31536000, immutable")
-		}
+		s.setHeaders(w.Header(), kind)
 		next.ServeHTTP(w, r)
 	})
 }
+
+// setHeaders is the only place that decides security and cache headers. It sets no
+// Cross-Origin-Opener-Policy: a relying party may open sign-in in a popup (display=popup), and its
+// own page at the end of it has to find its opener again.
+func (s *Site) setHeaders(h http.Header, kind Kind) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	if s.Secure() {
+		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+	}
+	switch kind {
+	case Page:
+		h.Set("Content-Security-Policy", csp)
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(self), microphone=(), geolocation=(), payment=()")
+		h.Set("Cache-Control", "no-store")
+	case API:
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Pragma", "no-cache") // RFC 6749, section 5.1
+	case Metadata:
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "public, max-age=300")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	case Asset:
+		// No more than this: the policy of a script is also the policy of a worker started from it.
+		h.Set("Content-Security-Policy", "frame-ancestors 'none'")
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	}
+}
+
+// hostSource is a host, with or without port, that means the same in a CSP as in an address; a
+// star would be a wildcard there.
+var hostSource = regexp.MustCompile(`^[A-Za-z0-9._-]+(:[0-9]+)?$`)
 
 // AllowFormTo lets the forms of this page end in a redirect to the origin of the given address.
 // Browsers apply form-action to the redirects that follow a form, so a page whose POST may be
@@ -90,17 +114,31 @@ func withHeaders(kind Kind, secure bool, next http.Handler) http.Handler {
 func AllowFormTo(w http.ResponseWriter, addresses ...string) {
 	sources := []string{"'self'"}
 	for _, a := range addresses {
-		u, err := url.Parse(a)
-		switch {
-		case err != nil || u.Scheme == "":
-		case u.Scheme == "http" || u.Scheme == "https":
-			if !strings.ContainsAny(u.Host, " ;,'\"") {
-				sources = append(sources, u.Scheme+"://"+u.Host)
-			}
-		default: // a native app's own scheme
-			sources = append(sources, u.Scheme+":")
+		if source := formSource(a); source != "" {
+			sources = append(sources, source)
 		}
 	}
-	h := w.Header()
-	h.Set("Content-Security-Policy", strings.Replace(csp, "form-action 'self'", "form-action "+strings.Join(sources, " "), 1))
+	w.Header().Set("Content-Security-Policy",
+		strings.Replace(csp, "form-action 'self'", "form-action "+strings.Join(sources, " "), 1))
+}
+
+func formSource(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	switch u.Scheme {
+	case "", "javascript", "data", "blob", "file", "about":
+		return ""
+	case "http", "https":
+		if hostSource.MatchString(u.Host) {
+			return u.Scheme + "://" + u.Host
+		}
+		if strings.HasPrefix(u.Host, "[") {
+			return u.Scheme + ":" // CSP has no word for an IPv6 address (CSP Level 3, section 2.3.1)
+		}
+		return ""
+	default: // a native app's own scheme
+		return u.Scheme + ":"
+	}
 }

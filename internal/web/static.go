@@ -1,14 +1,15 @@
 package web
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
+	"time"
 
 	"eid.example/idp/internal/fault"
 )
@@ -54,9 +55,34 @@ func serveAsset(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fault.NotFound
 	}
-	w.Header().Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
-	_, err = w.Write(b)
-	return err
+	w.Header().Set("Content-Type", contentType(name))
+	w.Header().Set("Etag", `"`+assets[name]+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+	return nil
+}
+
+// contentType does not ask the machine's own table of types, which differs from host to host.
+func contentType(name string) string {
+	switch path.Ext(name) {
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".js", ".mjs":
+		return "text/javascript; charset=utf-8"
+	case ".svg":
+		return "image/svg+xml"
+	case ".png":
+		return "image/png"
+	case ".wasm":
+		return "application/wasm"
+	case ".json":
+		return "application/json"
+	case ".webmanifest":
+		return "application/manifest+json"
+	case ".woff2":
+		return "font/woff2"
+	default:
+		return "text/plain; charset=utf-8"
+	}
 }
 
 // SharedRoutes are the assets, the language switch and the page for everything that is nowhere.
@@ -64,6 +90,6 @@ func (s *Site) SharedRoutes() []Route {
 	return []Route{
 		{Pattern: "GET /static/{sum}/{name...}", Kind: Asset, Handler: serveAsset},
 		{Pattern: "GET /language", Kind: Page, Handler: s.chooseLanguage},
-		{Pattern: "/", Kind: Page, Handler: func(http.ResponseWriter, *http.Request) error { return fault.NotFound }, CrossSite: true},
+		{Pattern: "/", Kind: Page, Handler: s.nowhere, CrossSite: true},
 	}
 }

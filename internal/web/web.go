@@ -8,6 +8,7 @@
 package web
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -16,7 +17,8 @@ import (
 	"time"
 )
 
-// Site is what all pages share. Build it with New; it is immutable afterwards.
+// Site is what all pages share. Build it with New and Mount the routes; it does not change once it
+// serves.
 type Site struct {
 	issuer  *url.URL
 	now     func() time.Time
@@ -24,7 +26,8 @@ type Site struct {
 	proxies []netip.Prefix
 	demo    bool
 	routes  []Route
-	base    *Pages // error pages
+	mux     *http.ServeMux // where the routes are mounted
+	base    *Pages         // error pages and the public pages
 	guard   *http.CrossOriginProtection
 	metrics Metrics
 }
@@ -53,11 +56,16 @@ type Metrics interface {
 func New(o Options) (*Site, error) {
 	u, err := url.Parse(o.Issuer)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("issuer: %w", err)
 	}
-	s := &Site{issuer: u, now: o.Now, log: o.Log, proxies: o.Proxies, demo: o.Demo,
-		guard: http.NewCrossOriginProtection(), metrics: o.Metrics}
-	s.guard.SetDenyHandler(s.handle(Page, func(http.ResponseWriter, *http.Request) error { return errCrossSite }))
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
+		return nil, fmt.Errorf("issuer %q is not an origin like https://id.example", u.Redacted())
+	}
+	s := &Site{issuer: u, now: o.Now, log: o.Log, proxies: o.Proxies, demo: o.Demo, guard: http.NewCrossOriginProtection(), metrics: o.Metrics}
+	// A proxy may change the Host header; our own origin stays our own.
+	if err := s.guard.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
 	if s.base, err = s.Pages(shared); err != nil {
 		return nil, err
 	}
@@ -77,13 +85,14 @@ func (s *Site) Now() time.Time { return s.now() }
 func (s *Site) Log() *slog.Logger { return s.log }
 
 // Local reports whether a return address is a path of ours, and not an address that only looks
-// like one ("//evil", "/\evil", control characters; CVE-2024-39694).
+// like one ("//evil", "/\evil", control characters; CVE-2024-39694). Anything but ASCII has to be
+// percent-encoded.
 func Local(path string) bool {
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || len(path) > 2000 {
 		return false
 	}
 	for i := 0; i < len(path); i++ {
-		if c := path[i]; c <= ' ' || c == '\\' || c == 0x7f {
+		if c := path[i]; c <= ' ' || c == '\\' || c >= 0x7f {
 			return false
 		}
 	}
@@ -92,7 +101,7 @@ func Local(path string) bool {
 }
 
 // Redirect answers 303: after a POST with a secret a 307 would send the secret on (CVE-2023-49594).
-func Redirect(w http.ResponseWriter, r *http.Request, to string) error {
+func Redirect(w http.ResponseWriter, _ *http.Request, to string) error {
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
