@@ -45,18 +45,3 @@ func (s *Site) allowed(r *http.Request) (allow []string, kind Kind) {
 	}
 	return allow, kind
 }
-
-// PrefersJSON reports whether the Accept header names JSON and not HTML before it: that is a
-// program, not a browser.
-func PrefersJSON(r *http.Request) bool {
-	for _, part := range strings.Split(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		media, _, _ := strings.Cut(part, ";")
-		switch strings.ToLower(strings.TrimSpace(media)) {
-		case "application/json", "application/problem+json":
-			return true
-		case "text/html", "application/xhtml+xml":
-			return false
-		}
-	}
-	return false
-}
