@@ -37,9 +37,9 @@ func Preview(r Reading, locale string) string {
 	case policy.Residence:
 		return residence(v)
 	case policy.Household:
-		return count(v.in("vn_household").list("members"), say("thành viên", "members"))
+		return count(v.in("vn_household").list("members"), say, "thành viên", "member", "members")
 	case policy.Dependants:
-		return count(v.list("vn_dependants"), say("người", "people"))
+		return count(v.list("vn_dependants"), say, "người", "person", "people")
 	case policy.IDCard:
 		return cardKind(v.in("vn_id_card").text("kind"), say) + " " + dots + tail(v.in("vn_id_card").text("number"), 3)
 	case policy.Driving:
@@ -49,9 +49,9 @@ func Preview(r Reading, locale string) string {
 	case policy.HealthCard:
 		return dots + tail(v.in("vn_health_insurance").text("number"), 3)
 	case policy.SocialHistory:
-		return count(v.in("vn_social_insurance").list("periods"), say("giai đoạn", "periods"))
+		return count(v.in("vn_social_insurance").list("periods"), say, "giai đoạn", "period", "periods")
 	case policy.HealthRecord:
-		return count(v.in("vn_health_record").list("visits"), say("lần khám chữa bệnh", "visits"))
+		return count(v.in("vn_health_record").list("visits"), say, "lần khám chữa bệnh", "visit", "visits")
 	case policy.Tax:
 		return dots + tail(v.text("vn_tax_code"), 3)
 	case policy.ForeignerID:
@@ -175,7 +175,13 @@ func age(v value, say func(vi, en string) string) string {
 	return say("Chưa đủ 14 tuổi", "Under 14")
 }
 
-func count(list []any, what string) string { return fmt.Sprintf("%d %s", len(list), what) }
+// count says how many without saying which. English has a plural.
+func count(list []any, say func(vi, en string) string, vi, one, many string) string {
+	if len(list) == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", len(list), say(vi, many))
+}
 
 func cardKind(kind string, say func(vi, en string) string) string {
 	switch kind {
@@ -204,7 +210,7 @@ func plates(v value) string {
 	for _, one := range v.list("vn_vehicles") {
 		members, _ := one.(map[string]any)
 		series, _, _ := strings.Cut(value{members}.text("plate"), "-")
-		shown = append(shown, series+"-"+dots+tail(value{members}.text("plate"), 2))
+		shown = append(shown, series+"-"+dots+tail(value{members}.text("plate"), 3))
 	}
 	return strings.Join(shown, "; ")
 }
