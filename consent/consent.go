@@ -37,8 +37,8 @@ type Ask struct {
 	Action    string // where the form posts to: a local path
 	Finish    string // where the answer may lead the browser (redirect_uri): allowed in form-action
 	Share     bool   // QR sharing: the passcode is due whatever the items are
-	Offline   bool   // the relying party asks to come back while the holder is away
-	RequestID string
+	Offline   bool   // the relying party asks to come back while the holder is away (offline_access)
+	RequestID string // names the request; one request has one record, however often its form is sent
 }
 
 // Reason is why the holder is asked now, shown on the screen.
@@ -78,6 +78,7 @@ type Grant struct {
 	Share     bool   // given for one QR sharing, covers nothing else
 
 	WithdrawnAt time.Time // zero while it stands
+	ReplacedAt  time.Time // when a newer grant for the same purpose took its place; zero for the newest
 	ExpiresAt   time.Time // a year after GivenAt
 }
 
@@ -105,12 +106,15 @@ type Ledger interface {
 	// Latest returns the newest grants of the account at the client, newest first, one per
 	// purpose, withdrawn ones included, Share ones not. None is an empty slice.
 	Latest(ctx context.Context, holder account.ID, c client.ID) ([]Grant, error)
-	// Record writes the grant with its audit row; when it returns, the consent is durable.
-	Record(ctx context.Context, g Grant, e audit.Event) error
+	// Record writes the grant with its audit row; when it returns, the consent is durable. Earlier
+	// grants for the same purpose are no longer the newest. When the id was recorded before (a form
+	// sent twice), nothing is written and the grant that stands in the ledger comes back.
+	Record(ctx context.Context, g Grant, e audit.Event) (Grant, error)
 	// Refuse writes the audit row of a declined request and the use for the holder's history.
 	Refuse(ctx context.Context, u Use, e audit.Event) error
-	// Withdraw ends one grant and, in the same transaction, everything that rests on it
-	// (revocation.End). fault.NotFound when it is not the holder's or already withdrawn.
+	// Withdraw ends one grant, with it all others of the same holder, client and purpose, and in
+	// the same transaction everything that rests on them (revocation.End). A Share grant ends alone.
+	// fault.NotFound when it is not the holder's or already withdrawn.
 	Withdraw(ctx context.Context, holder account.ID, id string, at time.Time, e audit.Event) (Grant, error)
 	// Used notes a release or refusal; a repeat with the same token only counts.
 	Used(ctx context.Context, u Use) error
@@ -124,7 +128,7 @@ type History interface {
 
 // Passcodes verifies the holder's six digits. A wrong one is fault.Denied; one that may not be
 // tried now is a *fault.RetryAfter wrapping fault.Busy; one that is closed until the device is
-// bound again wraps ErrPasscodeClosed.
+// bound again wraps account.ErrPasscodeClosed, one that was never set account.ErrPasscodeUnset.
 type Passcodes interface {
 	CheckPasscode(ctx context.Context, holder account.Account, digits string) error
 }
@@ -138,4 +142,9 @@ type Reader interface {
 // request itself (a redirect to the sign-in page) and ok is false.
 type Doorman interface {
 	Holder(w http.ResponseWriter, r *http.Request) (s account.Session, a account.Account, ok bool, err error)
+}
+
+// Clients finds relying parties. An unknown one is fault.NotFound.
+type Clients interface {
+	Find(ctx context.Context, id client.ID) (*client.Client, error)
 }
