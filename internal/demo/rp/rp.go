@@ -1,0 +1,149 @@
+// Package rp is what the three relying parties of the demonstration have in common: they sign
+// people in with OpenID Connect, show what they learned, and sign out again.
+//
+// A relying party imports nothing of the provider. It knows an issuer, a client_id and a secret,
+// and does the rest with github.com/coreos/go-oidc and golang.org/x/oauth2, as anybody would:
+//
+//	GET  /login?service=KEY   to the provider, with state, nonce and PKCE (S256)
+//	GET  /callback            code -> tokens -> ID token and at_hash checked -> userinfo
+//	POST /logout              sign out here only
+//	POST /logout/everywhere   RP-initiated logout at the provider
+//
+// The provider may start later than its relying parties, stop and come back: discovery is lazy.
+package rp
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config is what a relying party has to be told.
+type Config struct {
+	// Issuer of the provider, exactly as its discovery document names it.
+	Issuer string
+	// ClientID and ClientSecret of the registration.
+	ClientID, ClientSecret string
+	// BaseURL is this relying party's own origin, like http://localhost:8091. The redirect URI
+	// is BaseURL/callback, the post-logout redirect URI BaseURL/signed-out.
+	BaseURL string
+	// HTTPClient talks to the provider; nil means one with a time-out of 10 seconds.
+	HTTPClient *http.Client
+	// Now is the clock; nil means the real one.
+	Now func() time.Time
+	// Log may be nil.
+	Log *slog.Logger
+	// People are shown on the home page for trying; none hides the table.
+	People []Person
+	// Neighbours are the other relying parties, linked in the footer to try single sign-on.
+	Neighbours []Link
+}
+
+// Person is an invented citizen with whom the demonstration is tried.
+type Person struct {
+	Name, Number, Password string
+	// Note says what the person shows, in Vietnamese; NoteEN in English, when there is one.
+	Note, NoteEN string
+}
+
+// Link is a named address.
+type Link struct{ Name, URL string }
+
+// Brand is what makes one relying party different from the others.
+type Brand struct {
+	// Key is short and unique on a host: it names the cookies, because cookies ignore ports.
+	Key string
+	// Files hold pages/*.html, brand.html, locales/{vi,en}.json, style.css and static/.
+	Files fs.FS
+	// SecretInBody selects client_secret_post instead of client_secret_basic.
+	SecretInBody bool
+	// Asks are all the reasons for which this party goes to the provider; the first is the default.
+	Asks []Ask
+	// CameraPath is the one page that may use the camera; empty: none.
+	CameraPath string
+}
+
+// Ask is one reason for going to the provider.
+type Ask struct {
+	Key     string   // names it in /login?service=KEY
+	Purpose string   // vn_purpose: the registered purpose shown on the consent screen
+	Scopes  []string // with openid
+	Claims  string   // the claims parameter (OpenID Connect Core, section 5.5), or empty
+	ACR     int      // lowest acr that the party accepts; 0 asks for none
+	Level   int      // lowest account level that the party accepts
+	Page    string   // path that shows the answer
+	// Check is the party's own rule about an answer; nil accepts every answer.
+	Check func(*Answer) *Failure
+	// Keep is told each answer that passed, so that the party can put it in its file; may be nil.
+	Keep func(*Answer)
+}
+
+// App serves one relying party.
+type App struct {
+	cfg      Config
+	brand    Brand
+	base     *url.URL
+	asks     map[string]Ask
+	op       *provider
+	pages    *pages
+	sessions *sessions
+	mux      *http.ServeMux
+}
+
+// New checks the configuration and mounts what all relying parties serve. The party adds its own
+// pages with Handle.
+func New(cfg Config, brand Brand) (*App, error) {
+	if cfg.Issuer == "" || cfg.ClientID == "" {
+		return nil, fmt.Errorf("relying party %s: issuer and client_id are needed", brand.Key)
+	}
+	base, err := url.Parse(cfg.BaseURL)
+	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
+		return nil, fmt.Errorf("relying party %s: base URL %q is not an origin", brand.Key, cfg.BaseURL)
+	}
+	cfg.BaseURL = strings.TrimSuffix(cfg.BaseURL, "/")
+	if cfg.HTTPClient == nil {
+		cfg.HTTPClient = &http.Client{Timeout: 10 * time.Second}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &App{cfg: cfg, brand: brand, base: base, asks: map[string]Ask{}, mux: http.NewServeMux(),
+		op: &provider{issuer: cfg.Issuer, http: cfg.HTTPClient}, sessions: newSessions(cfg.Now)}
+	for _, ask := range brand.Asks {
+		a.asks[ask.Key] = ask
+	}
+	if a.pages, err = readPages(brand.Files); err != nil {
+		return nil, fmt.Errorf("relying party %s: %w", brand.Key, err)
+	}
+	a.mount()
+	return a, nil
+}
+
+func (a *App) mount() {
+	a.Handle("GET /callback", a.callback)
+	a.Handle("POST /logout", a.logout)
+	a.Handle("POST /logout/everywhere", a.logoutEverywhere)
+	a.Handle("GET /signed-out", a.signedOut)
+	a.Handle("GET /language", a.language)
+	a.mux.HandleFunc("GET /style.css", a.stylesheet)
+	if static, err := fs.Sub(a.brand.Files, "static"); err == nil {
+		a.mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(static)))
+	}
+}
+
+// Config returns the configuration with its defaults filled in.
+func (a *App) Config() Config { return a.cfg }
+
+// Handler serves the party: headers, protection against cross-site posts, pages for errors.
+func (a *App) Handler() http.Handler {
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(a.wrap(func(*Visit) error { return &Problem{Status: http.StatusForbidden, Key: "cross_site"} }))
+	return a.headers(guard.Handler(http.HandlerFunc(a.route)))
+}
