@@ -173,7 +173,7 @@ func (s *simulator) send(w http.ResponseWriter, view object, mode string) {
 	case "stale":
 		view["as_of"] = now.AddDate(-3, 0, 0)
 	case "huge":
-		view["padding"] = strings.Repeat("x", 8<<20)
+		view["padding"] = strings.Repeat("x", 1<<20)
 	}
 	body, err := json.Marshal(view)
 	if err != nil {
