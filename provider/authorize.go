@@ -1,0 +1,151 @@
+package provider
+
+import (
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"crypto/rand"
+
+	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/expiring"
+	"eid.example/idp/internal/fault"
+	"eid.example/idp/internal/web"
+)
+
+// authorizeGet is the authorization endpoint by GET, and the place where a POST comes back with
+// its handle so that the browser sends its cookies.
+func (p *Provider) authorizeGet(w http.ResponseWriter, r *http.Request) error {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return p.refusePage("request", err)
+	}
+	if handle := values.Get("posted"); handle != "" {
+		if values, err = p.takePosted(r, handle); err != nil {
+			return err
+		}
+	}
+	return p.authorize(w, r, values)
+}
+
+// authorizePost takes a request from a form, which may legitimately stand on another site
+// (OpenID Connect Core, section 3.1.2.1). Browsers leave our cookies out of such a POST, so it is
+// kept for a moment and read again by GET.
+func (p *Provider) authorizePost(w http.ResponseWriter, r *http.Request) error {
+	values, err := readForm(r)
+	if err != nil {
+		return p.refusePage("request", err)
+	}
+	return p.keepPosted(w, r, "/oauth2/authorize", values)
+}
+
+func (p *Provider) keepPosted(w http.ResponseWriter, r *http.Request, path string, values url.Values) error {
+	handle := expiring.NewSecret()
+	sealed := p.Keys.Seal("form", []byte(values.Encode()), []byte(path))
+	if err := p.Values.Put(r.Context(), expiring.Form.Of(handle), sealed, 5*time.Minute); err != nil {
+		return err
+	}
+	return web.Redirect(w, r, path+"?posted="+handle)
+}
+
+func (p *Provider) takePosted(r *http.Request, handle string) (url.Values, error) {
+	found, err := p.Values.Get(r.Context(), expiring.Form.Of(handle))
+	if err != nil {
+		return nil, err
+	}
+	if !found[0].Found {
+		return nil, p.refusePage("expired", fault.Expired)
+	}
+	form, err := p.Keys.Open("form", found[0].Data, []byte(r.URL.Path))
+	if err != nil {
+		return nil, p.refusePage("expired", err)
+	}
+	return url.ParseQuery(string(form))
+}
+
+// readForm reads an urlencoded body and nothing else: no query, no multipart.
+func readForm(r *http.Request) (url.Values, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return nil, fmt.Errorf("content type %q: %w", kind, fault.Invalid)
+	}
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
+	return r.PostForm, nil
+}
+
+// authorize checks who asks and where the answer would go before anything else: until both are
+// certain, errors are pages of ours and never leave by redirect.
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, v url.Values) error {
+	for _, values := range v {
+		if len(values) > 1 {
+			return p.refusePage("duplicate", fault.Invalid)
+		}
+	}
+	c, err := p.Clients.Find(r.Context(), client.ID(v.Get("client_id")))
+	if err != nil || c.Disabled || !c.May(client.AuthorizationCode) {
+		return p.refusePage("client", err)
+	}
+	if !c.AllowsRedirect(v.Get("redirect_uri")) {
+		return p.refusePage("redirect", fault.Invalid)
+	}
+	q, err := p.parseRequest(c, v)
+	r = p.Site.AskLocale(w, r, q.UILocales)
+	if err != nil {
+		return p.answerErr(w, r, q, err)
+	}
+	q.ID = rand.Text()
+	q.Browser = expiring.Hash(p.SignIn.BrowserID(w, r))
+	return p.advance(w, r, q, c, false)
+}
+
+// refusePage is an error that must not go to any redirect_uri.
+func (p *Provider) refusePage(what string, err error) error {
+	if err == nil {
+		err = fault.Invalid
+	}
+	return &web.Problem{Status: http.StatusBadRequest, Key: "authorize." + what, Err: err, Pages: p.pages}
+}
+
+// keep stores the request; from here on the browser carries only its id.
+func (p *Provider) keep(r *http.Request, q *request) error {
+	plain, err := json.Marshal(q)
+	if err != nil {
+		return err
+	}
+	return p.Values.Put(r.Context(), expiring.Request.Of(q.ID), p.Keys.Seal("request", plain, []byte(q.ID)), p.Lifetimes.Interaction)
+}
+
+// load finds the request of ?flow=, if it belongs to this browser and is not finished. The id
+// alone is worthless in another browser (CVE-2026-7507).
+func (p *Provider) load(r *http.Request) (*request, *client.Client, error) {
+	id := r.URL.Query().Get("flow")
+	found, err := p.Values.Get(r.Context(), expiring.Request.Of(id))
+	if err != nil {
+		return nil, nil, err
+	}
+	gone := p.refusePage("expired", fault.Expired)
+	if !found[0].Found || found[0].Claimed {
+		return nil, nil, gone
+	}
+	plain, err := p.Keys.Open("request", found[0].Data, []byte(id))
+	if err != nil {
+		return nil, nil, gone
+	}
+	q := &request{ID: id}
+	if err := json.Unmarshal(plain, q); err != nil {
+		return nil, nil, gone
+	}
+	if p.SignIn.BrowserID(nil, r) == "" || expiring.Hash(p.SignIn.BrowserID(nil, r)) != q.Browser {
+		return nil, nil, p.refusePage("browser", fault.Denied)
+	}
+	c, err := p.Clients.Find(r.Context(), q.Client)
+	if err != nil || c.Disabled {
+		return nil, nil, p.refusePage("client", err)
+	}
+	return q, c, nil
+}

@@ -1,0 +1,111 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+
+	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/policy"
+)
+
+// metadata is the provider's description of itself: OpenID Connect Discovery 1.0, section 3, and
+// RFC 8414. Only what is really offered stands in it.
+type metadata struct {
+	Issuer               string   `json:"issuer"`
+	Authorization        string   `json:"authorization_endpoint"`
+	Token                string   `json:"token_endpoint"`
+	UserInfo             string   `json:"userinfo_endpoint"`
+	JWKS                 string   `json:"jwks_uri"`
+	Introspection        string   `json:"introspection_endpoint"`
+	Revocation           string   `json:"revocation_endpoint"`
+	EndSession           string   `json:"end_session_endpoint"`
+	Scopes               []string `json:"scopes_supported"`
+	ResponseTypes        []string `json:"response_types_supported"`
+	ResponseModes        []string `json:"response_modes_supported"`
+	GrantTypes           []string `json:"grant_types_supported"`
+	ACRValues            []string `json:"acr_values_supported"`
+	SubjectTypes         []string `json:"subject_types_supported"`
+	IDTokenAlgs          []string `json:"id_token_signing_alg_values_supported"`
+	TokenAuth            []string `json:"token_endpoint_auth_methods_supported"`
+	IntrospectionAuth    []string `json:"introspection_endpoint_auth_methods_supported"`
+	RevocationAuth       []string `json:"revocation_endpoint_auth_methods_supported"`
+	Claims               []string `json:"claims_supported"`
+	ClaimTypes           []string `json:"claim_types_supported"`
+	ClaimsParameter      bool     `json:"claims_parameter_supported"`
+	RequestParameter     bool     `json:"request_parameter_supported"`
+	RequestURIParameter  bool     `json:"request_uri_parameter_supported"`
+	ChallengeMethods     []string `json:"code_challenge_methods_supported"`
+	DisplayValues        []string `json:"display_values_supported"`
+	PromptValues         []string `json:"prompt_values_supported"`
+	UILocales            []string `json:"ui_locales_supported"`
+	IssInAnswer          bool     `json:"authorization_response_iss_parameter_supported"`
+	ServiceDocumentation string   `json:"service_documentation"`
+	Policy               string   `json:"op_policy_uri"`
+}
+
+// document is a body that is the same for everybody, with its ETag.
+type document struct {
+	body []byte
+	etag string
+}
+
+func newDocument(body []byte) document {
+	sum := sha256.Sum256(body)
+	return document{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+}
+
+func (p *Provider) describe() document {
+	at := func(path string) string { return p.Issuer + path }
+	auth := []string{"client_secret_basic", "client_secret_post"}
+	m := metadata{
+		Issuer: p.Issuer, Authorization: at("/oauth2/authorize"), Token: at("/oauth2/token"), UserInfo: at("/oauth2/userinfo"),
+		JWKS: at("/oauth2/jwks"), Introspection: at("/oauth2/introspect"), Revocation: at("/oauth2/revoke"), EndSession: at("/oauth2/logout"),
+		ResponseTypes: []string{"code"}, ResponseModes: []string{"query", "form_post"},
+		GrantTypes:   []string{"authorization_code", "refresh_token", "client_credentials"},
+		SubjectTypes: []string{"pairwise"}, IDTokenAlgs: []string{"RS256", "ES256"},
+		TokenAuth: append(auth, "none"), IntrospectionAuth: auth, RevocationAuth: append(auth, "none"),
+		ClaimTypes: []string{"normal"}, ClaimsParameter: true, ChallengeMethods: []string{"S256"},
+		DisplayValues: []string{"page", "popup", "touch", "wap"}, PromptValues: []string{"none", "login", "consent", "select_account"},
+		UILocales: []string{"vi", "en"}, IssInAnswer: true, ServiceDocumentation: at("/scopes"), Policy: at("/services"),
+	}
+	for a := account.ACR1; a <= reachable; a++ {
+		m.ACRValues = append(m.ACRValues, a.String())
+	}
+	for _, item := range policy.Catalogue {
+		m.Scopes = append(m.Scopes, string(item.Scope))
+		m.Claims = append(m.Claims, item.Claims...)
+	}
+	m.Claims = append(m.Claims, "vn_sources", "vn_missing")
+	body, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // strings and booleans
+	}
+	return newDocument(body)
+}
+
+func (p *Provider) serveDiscovery(w http.ResponseWriter, r *http.Request) error {
+	return serveDocument(w, r, p.discovery)
+}
+
+func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
+	body, etag := p.Keys.JWKS()
+	return serveDocument(w, r, document{body, etag})
+}
+
+func (p *Provider) archive(w http.ResponseWriter, r *http.Request) error {
+	body, etag := p.Keys.Archive()
+	return serveDocument(w, r, document{body, etag})
+}
+
+func serveDocument(w http.ResponseWriter, r *http.Request, d document) error {
+	w.Header().Set("ETag", d.etag)
+	if r.Header.Get("If-None-Match") == d.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err := w.Write(d.body)
+	return err
+}

@@ -1,0 +1,115 @@
+package provider
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"time"
+
+	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/expiring"
+	"eid.example/idp/internal/policy"
+	"eid.example/idp/internal/revocation"
+)
+
+// grant is what a code, and later the access token of the same value, stands for.
+type grant struct {
+	Code      bool               `json:"c,omitempty"` // born as an authorization code: a token only once claimed
+	Client    client.ID          `json:"cl"`
+	Account   account.ID         `json:"a,omitempty"` // empty for client_credentials
+	Session   account.SessionID  `json:"s,omitempty"`
+	Family    string             `json:"f"`
+	Consent   string             `json:"co,omitempty"`
+	Purpose   string             `json:"p,omitempty"`
+	Scopes    string             `json:"sc,omitempty"`
+	Claims    []string           `json:"ci,omitempty"` // claims asked one by one
+	ACR       string             `json:"acr,omitempty"`
+	Strength  account.ACR        `json:"st,omitempty"` // of the sign-in, for gate 3
+	AMR       []string           `json:"amr,omitempty"`
+	AuthAt    int64              `json:"at,omitempty"` // Unix seconds
+	Level     account.Level      `json:"l,omitempty"`
+	Card      account.CardStatus `json:"cs,omitempty"`
+	Nonce     string             `json:"n,omitempty"`
+	Redirect  string             `json:"r,omitempty"`
+	Challenge string             `json:"ch,omitempty"`
+	IssuedAt  int64              `json:"i"`           // Unix microseconds
+	Expires   int64              `json:"e,omitempty"` // Unix seconds: end of the access token
+}
+
+func (g grant) bearer() revocation.Bearer {
+	return revocation.Bearer{Account: g.Account, Consent: g.Consent, Session: g.Session, Family: g.Family, IssuedAt: time.UnixMicro(g.IssuedAt)}
+}
+
+func (g grant) scopes() []policy.Scope { return policy.ParseScopes(g.Scopes) }
+
+// asked is everything the grant may release something of.
+func (g grant) asked() []policy.Scope {
+	q := request{Scopes: g.scopes(), Claims: g.Claims}
+	return q.asked()
+}
+
+// tokenOf derives the access token of a code. Only the holder of the key can.
+func (p *Provider) tokenOf(code string) string {
+	mac := hmac.New(sha256.New, p.codeKey)
+	mac.Write([]byte(code))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func (p *Provider) putGrant(ctx context.Context, token string, g grant, ttl time.Duration) error {
+	value, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	return p.Values.Put(ctx, expiring.Grant.Of(token), value, ttl)
+}
+
+// secretForm reports whether s can be a code or token of ours at all: 43 base64url characters.
+// Everything else is refused before any store is asked.
+func secretForm(s string) bool { return challengeForm.MatchString(s) }
+
+// liveGrant finds the grant of an access token, and what was released with it before. ok is false
+// for anything unknown, expired, ended, or a code that nobody has redeemed.
+func (p *Provider) liveGrant(ctx context.Context, token string) (g grant, released []byte, ok bool, err error) {
+	if !secretForm(token) {
+		return g, nil, false, nil
+	}
+	found, err := p.Values.Get(ctx, expiring.Grant.Of(token), expiring.Claims.Of(token))
+	if err != nil {
+		return g, nil, false, err
+	}
+	if !found[0].Found || json.Unmarshal(found[0].Data, &g) != nil || g.Code && !found[0].Claimed {
+		return g, nil, false, nil
+	}
+	if p.Ends.Ended(g.bearer()) || p.Now().Unix() >= g.Expires {
+		return g, nil, false, nil
+	}
+	return g, found[1].Data, true, nil
+}
+
+// regate puts a grant through the four gates once more. level and papers are the account's now, or
+// those of the grant where the account is not at hand.
+func (p *Provider) regate(g grant, c *client.Client, level account.Level, papers []string) policy.Answer {
+	purpose, ok := c.Purpose(g.Purpose)
+	if !ok {
+		return nil
+	}
+	return policy.Decide(policy.Question{Asked: g.asked(), Allowed: c.Allowed(purpose), Level: level, Papers: papers,
+		ACR: g.Strength, Consented: g.asked()})
+}
+
+// endedSince is the bearer of something that was issued at another time than the grant.
+func (g grant) endedSince(issued time.Time) revocation.Bearer {
+	b := g.bearer()
+	b.IssuedAt = issued
+	return b
+}
+
+func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+func decode(s string) ([]byte, bool) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	return b, err == nil
+}

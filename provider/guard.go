@@ -1,0 +1,83 @@
+package provider
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"eid.example/idp/internal/fault"
+	"eid.example/idp/internal/web"
+)
+
+// protocol is the strict layer in front of every POST endpoint for programs, before the library
+// sees anything: form body only, nothing in the address, no parameter twice, no surprise types
+// (ZF17, finding 0.10).
+func (p *Provider) protocol(next web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.URL.RawQuery != "" {
+			return p.writeProtocolError(w, r, errBadRequest("parameters belong into the body, not the address"))
+		}
+		form, err := readForm(r)
+		if err != nil {
+			return p.writeProtocolError(w, r, errBadRequest("the body must be application/x-www-form-urlencoded and at most 64 KiB"))
+		}
+		for _, values := range form {
+			if len(values) > 1 {
+				return p.writeProtocolError(w, r, errBadRequest("a parameter is given twice"))
+			}
+		}
+		return next(&challenger{ResponseWriter: w}, r)
+	}
+}
+
+// challenger adds the challenge that a 401 must carry (RFC 6749, section 5.2) to answers of the library.
+type challenger struct{ http.ResponseWriter }
+
+func (c *challenger) WriteHeader(status int) {
+	if status == http.StatusUnauthorized && c.Header().Get("WWW-Authenticate") == "" {
+		c.Header().Set("WWW-Authenticate", `Basic realm="idp"`)
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
+// cors lets browser applications of registered relying parties read an answer; all other origins
+// get no header at all (ZF19). Credentials are never allowed.
+func (p *Provider) cors(next web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		p.allowOrigin(w, r)
+		return next(w, r)
+	}
+}
+
+func (p *Provider) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
+	w.Header().Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" || origin == "null" {
+		return false
+	}
+	clients, err := p.Clients.List(r.Context())
+	if err != nil {
+		return false
+	}
+	for _, c := range clients {
+		if !c.Disabled && slices.Contains(c.AllowedOrigins, origin) {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+			w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate")
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Provider) preflight(w http.ResponseWriter, r *http.Request) error {
+	if p.allowOrigin(w, r) {
+		w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+		w.Header().Set("Access-Control-Max-Age", "600")
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func isNotFound(err error) bool    { return errors.Is(err, fault.NotFound) }
+func isUnavailable(err error) bool { return errors.Is(err, fault.Unavailable) }

@@ -1,0 +1,110 @@
+package provider
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"eid.example/idp/internal/audit"
+	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/expiring"
+	"eid.example/idp/internal/policy"
+	"eid.example/idp/internal/revocation"
+)
+
+// introspection is the answer of RFC 7662, section 2.2.
+type introspection struct {
+	Active   bool   `json:"active"`
+	Scope    string `json:"scope,omitempty"`
+	ClientID string `json:"client_id,omitempty"`
+	Subject  string `json:"sub,omitempty"`
+	Type     string `json:"token_type,omitempty"`
+	Expires  int64  `json:"exp,omitempty"`
+	IssuedAt int64  `json:"iat,omitempty"`
+	Issuer   string `json:"iss,omitempty"`
+	AuthTime int64  `json:"auth_time,omitempty"`
+	ACR      string `json:"acr,omitempty"`
+	Level    int    `json:"vn_account_level,omitempty"`
+	Card     string `json:"vn_card_status,omitempty"`
+}
+
+// introspect answers the token's own client and registered resource servers; everybody else
+// learns only that the token is not active, exactly as for a token that never was.
+func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) error {
+	c, err := p.authenticate(r.Context(), r.Header, r.PostForm)
+	if err == nil && c.Public() {
+		err = errInvalidClient
+	}
+	if err != nil {
+		return p.writeProtocolError(w, r, err)
+	}
+	token := r.PostForm.Get("token")
+	if token == "" {
+		return p.writeProtocolError(w, r, errBadRequest("token is missing"))
+	}
+	g, _, ok, err := p.liveGrant(r.Context(), token)
+	if err != nil {
+		return p.writeProtocolError(w, r, err)
+	}
+	if !ok || g.Client != c.ID && !c.ResourceServer {
+		return writeJSON(w, http.StatusOK, introspection{})
+	}
+	owner, err := p.Clients.Find(r.Context(), g.Client)
+	if err != nil || owner.Disabled {
+		return writeJSON(w, http.StatusOK, introspection{})
+	}
+	return writeJSON(w, http.StatusOK, p.describeToken(owner, g))
+}
+
+func (p *Provider) describeToken(owner *client.Client, g grant) introspection {
+	out := introspection{Active: true, ClientID: string(owner.ID), Type: "Bearer", Expires: g.Expires,
+		IssuedAt: g.IssuedAt / 1e6, Issuer: p.Issuer}
+	if g.Account == "" {
+		return out
+	}
+	// The account is not at hand here: its level and papers are those of the moment of issue, and
+	// whatever took something from it since then has ended the grant.
+	papers := make([]string, 0, 4)
+	for _, s := range g.asked() {
+		papers = append(papers, string(s))
+	}
+	granted := p.regate(g, owner, g.Level, papers).Granted()
+	q := request{Scopes: g.scopes()}
+	scopes, _ := q.only(granted)
+	if len(scopes) == 0 {
+		return introspection{}
+	}
+	out.Scope, out.Subject = policy.JoinScopes(scopes), p.Subject(owner, g.Account)
+	out.AuthTime, out.ACR, out.Level, out.Card = g.AuthAt, g.ACR, int(g.Level), string(g.Card)
+	return out
+}
+
+// Revocation ends a token at the wish of its client (RFC 7009). A refresh token takes its family
+// and all access tokens of it along. Unknown tokens and tokens of others are a success that does
+// nothing, so that nothing can be learnt.
+func (l *library) Revocation(ctx context.Context, r *op.ClientRequest[oidc.RevocationRequest]) (*op.Response, error) {
+	err := l.p.revoke(ctx, r.Client.(rp).Client, r.Data.Token)
+	return op.NewResponse(struct{}{}), l.p.failed(ctx, err)
+}
+
+func (p *Provider) revoke(ctx context.Context, c *client.Client, token string) error {
+	if family, _, ok := p.parseRefreshToken(token); ok {
+		owner, err := p.Ledger.FamilyOwner(ctx, family)
+		if isNotFound(err) || err == nil && owner != c.ID {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		now := p.Now()
+		return p.Ledger.End(ctx, revocation.End{Family: family, At: now},
+			audit.Event{At: now, Action: audit.TokensRevoked, Actor: string(c.ID), Client: string(c.ID)})
+	}
+	g, _, ok, err := p.liveGrant(ctx, token)
+	if err != nil || !ok || g.Client != c.ID {
+		return err
+	}
+	return p.Values.Delete(ctx, expiring.Grant.Of(token))
+}

@@ -1,0 +1,188 @@
+// Package provider is the OpenID Connect provider itself.
+//
+//	/oauth2/authorize   request.go checks what is asked, authorize.go keeps it
+//	/oauth2/callback    flow.go alone decides: sign-in -> upgrade -> step-up -> consent -> answer
+//	/oauth2/token       token.go: code, refresh, client_credentials, over zitadel/oidc's op.Server
+//	/oauth2/userinfo    userinfo.go releases what policy.Decide lets through, fresh from the registers
+//	/oauth2/introspect, /revoke, /logout, /jwks, discovery
+//
+// zitadel/oidc routes and decodes the protocol endpoints and brings the message types; every
+// decision about trust is made here (docs/architecture.md has the table). It follows OpenID
+// Connect Core 1.0, RFC 6749, 6750, 7009, 7636, 7662, 8252, 8414, 9207 and 9700.
+//
+// An authorization code and the opaque access token of the same grant are one expiring value: the
+// token is HMAC(key, code), so that claiming the value is at once the single use of the code, the
+// detection of its replay and the birth of the token, in one exchange with one key.
+package provider
+
+import (
+	"context"
+	"embed"
+	"log/slog"
+	"net/http"
+	"time"
+
+	jose "github.com/go-jose/go-jose/v4"
+
+	"eid.example/idp/consent"
+	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/audit"
+	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/expiring"
+	"eid.example/idp/internal/policy"
+	"eid.example/idp/internal/registry"
+	"eid.example/idp/internal/revocation"
+	"eid.example/idp/internal/web"
+)
+
+//go:embed pages locales
+var files embed.FS
+
+// Clients is the register of relying parties, answered from memory. Find returns fault.NotFound
+// for an unknown or empty id.
+type Clients interface {
+	Find(ctx context.Context, id client.ID) (*client.Client, error)
+	List(ctx context.Context) ([]*client.Client, error)
+}
+
+// Accounts finds the holder. fault.NotFound when there is none.
+type Accounts interface {
+	ByID(ctx context.Context, id account.ID) (account.Account, error)
+}
+
+// SignIn is what the provider needs of internal/account/signin.
+type SignIn interface {
+	Session(r *http.Request) (account.Session, bool, error)
+	SignOut(w http.ResponseWriter, r *http.Request) (account.Session, error)
+	BrowserID(w http.ResponseWriter, r *http.Request) string
+}
+
+// Desk is the consent screen and its record.
+type Desk interface {
+	Cover(ctx context.Context, holder account.Account, s account.Session, c *client.Client, p client.Purpose,
+		asked policy.Answer, offline bool, again bool) (*consent.Grant, consent.Reason, *consent.Grant, error)
+	Show(w http.ResponseWriter, r *http.Request, ask *consent.Ask) error
+	Take(w http.ResponseWriter, r *http.Request, ask *consent.Ask) (consent.Outcome, error)
+}
+
+// Registers reads the authentic registers.
+type Registers interface {
+	Read(ctx context.Context, a account.Account, scopes []policy.Scope) []registry.Reading
+}
+
+// Uses is the holder's history of releases.
+type Uses interface {
+	Used(ctx context.Context, u consent.Use) error
+}
+
+// Keys signs, verifies our own tokens, and derives and applies secret keys.
+type Keys interface {
+	Sign(alg, typ string, payload []byte) (string, error)
+	Verify(algs []jose.SignatureAlgorithm, typ, token string) (payload []byte, err error)
+	JWKS() (body []byte, etag string)
+	Archive() (body []byte, etag string)
+	Secret(label string) []byte
+	Seal(label string, plaintext, aad []byte) []byte
+	Open(label string, sealed, aad []byte) ([]byte, error)
+}
+
+// Lifetimes are settings; the defaults are in CONTRACT.md and in DefaultLifetimes.
+type Lifetimes struct {
+	Code, Interaction, AccessToken, IDToken, RefreshIdle, Refresh time.Duration
+}
+
+// DefaultLifetimes: code 60 s, interaction 30 min, access token 10 min, ID token 5 min, refresh
+// token 90 days idle and 1 year in all.
+var DefaultLifetimes = Lifetimes{
+	Code: time.Minute, Interaction: 30 * time.Minute, AccessToken: 10 * time.Minute, IDToken: 5 * time.Minute,
+	RefreshIdle: 90 * 24 * time.Hour, Refresh: 365 * 24 * time.Hour,
+}
+
+// Deps are the parts a Provider is made of.
+type Deps struct {
+	Issuer    string // without a trailing slash
+	Site      *web.Site
+	Clients   Clients
+	Accounts  Accounts
+	SignIn    SignIn
+	Desk      Desk
+	Registers Registers
+	Uses      Uses
+	Keys      Keys
+	Values    expiring.Store
+	Ledger    Ledger
+	Ends      revocation.List
+	Lifetimes Lifetimes
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Provider serves the protocol. Build it with New; it is immutable and safe for concurrent use.
+type Provider struct {
+	Deps
+	pages     *web.Pages
+	discovery document
+	library   http.Handler // zitadel/oidc's router over our op.Server
+
+	subjectKey, codeKey, refreshKey []byte
+}
+
+// New builds a Provider.
+func New(d Deps) (*Provider, error) {
+	p := &Provider{Deps: d}
+	var err error
+	if p.pages, err = d.Site.Pages(files); err != nil {
+		return nil, err
+	}
+	p.subjectKey, p.codeKey, p.refreshKey = d.Keys.Secret("pairwise"), d.Keys.Secret("code-token"), d.Keys.Secret("refresh")
+	p.discovery = p.describe()
+	p.library = newLibrary(p)
+	return p, nil
+}
+
+// Subject is the pairwise name of an account at a client.
+func (p *Provider) Subject(c *client.Client, id account.ID) string {
+	return account.Subject(p.subjectKey, c.Sector(), id)
+}
+
+func (p *Provider) event(r *http.Request, action audit.Action, s account.Session, c client.ID) audit.Event {
+	return audit.Event{At: p.Now(), Action: action, Actor: string(s.Account), Account: s.Account, Client: string(c),
+		Request: web.RequestID(r.Context()), Address: p.Site.Network(r), Detail: map[string]string{}}
+}
+
+// Routes of the provider. Methods that a pattern does not name are answered 405 by the mux.
+func (p *Provider) Routes() []web.Route {
+	page := func(pattern string, h web.Handler) web.Route {
+		return web.Route{Pattern: pattern, Kind: web.Page, Handler: h}
+	}
+	open := func(pattern string, kind web.Kind, h web.Handler) web.Route {
+		return web.Route{Pattern: pattern, Kind: kind, Handler: h, CrossSite: true}
+	}
+	routes := []web.Route{
+		open("GET /oauth2/authorize", web.Page, p.authorizeGet),
+		open("POST /oauth2/authorize", web.Page, p.authorizePost),
+		page("GET /oauth2/callback", p.callback),
+		page("GET /oauth2/cancel", p.cancel),
+		page("GET /consent", p.showConsent),
+		page("POST /consent", p.takeConsent),
+		open("GET /oauth2/logout", web.Page, p.logoutGet),
+		open("POST /oauth2/logout", web.Page, p.logoutPost),
+		page("POST /oauth2/logout/confirm", p.logoutConfirm),
+		page("GET /signed-out", p.signedOut),
+
+		open("POST /oauth2/token", web.API, p.cors(p.protocol(p.fromLibrary))),
+		open("POST /oauth2/revoke", web.API, p.cors(p.protocol(p.fromLibrary))),
+		open("POST /oauth2/introspect", web.API, p.protocol(p.introspect)),
+		open("GET /oauth2/userinfo", web.API, p.cors(p.userinfo)),
+		open("POST /oauth2/userinfo", web.API, p.cors(p.userinfo)),
+		open("GET /oauth2/jwks", web.Metadata, p.cors(p.jwks)),
+		open("GET /oauth2/keys/archive", web.Metadata, p.cors(p.archive)),
+	}
+	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
+		routes = append(routes, open("GET "+path, web.Metadata, p.cors(p.serveDiscovery)), open("OPTIONS "+path, web.Metadata, p.preflight))
+	}
+	for _, path := range []string{"/oauth2/token", "/oauth2/revoke", "/oauth2/userinfo", "/oauth2/jwks"} {
+		routes = append(routes, open("OPTIONS "+path, web.API, p.preflight))
+	}
+	return routes
+}

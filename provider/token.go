@@ -1,0 +1,189 @@
+package provider
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/audit"
+	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/expiring"
+	"eid.example/idp/internal/fault"
+	"eid.example/idp/internal/policy"
+	"eid.example/idp/internal/revocation"
+)
+
+// verifierForm is a code_verifier (RFC 7636, section 4.1).
+var verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
+
+// CodeExchange redeems an authorization code: one exchange with the expiring store (claim), one
+// with the database (spent code, refresh family, audit row, the holder).
+func (l *library) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
+	resp, err := l.p.redeemCode(ctx, r.Client.(rp).Client, r.Data)
+	return resp, l.p.failed(ctx, err)
+}
+
+func (p *Provider) redeemCode(ctx context.Context, c *client.Client, q *oidc.AccessTokenRequest) (*op.Response, error) {
+	if !c.May(client.AuthorizationCode) {
+		return nil, errOtherGrant
+	}
+	if !secretForm(q.Code) {
+		return nil, errInvalidGrant
+	}
+	token := p.tokenOf(q.Code)
+	g, err := p.claimCode(ctx, q.Code, token)
+	if err != nil {
+		return nil, err
+	}
+	// From here the code is burnt: a wrong client, address or verifier does not get a second try.
+	if !g.redeemableBy(c, q) || p.Ends.Ended(g.bearer()) {
+		return nil, errors.Join(errInvalidGrant, p.Values.Delete(ctx, expiring.Grant.Of(token)))
+	}
+	now := p.Now()
+	family := g.family(now, p.Lifetimes)
+	refresh := slices.Contains(g.scopes(), policy.OfflineAccess)
+	holder, err := p.Ledger.Redeem(ctx, expiring.Hash(q.Code), family, refresh, now, p.issued(g, now, "authorization_code"))
+	if err != nil {
+		return nil, p.unredeemed(ctx, token, err)
+	}
+	answer := p.regate(g, c, holder.Level, holder.Papers)
+	if len(answer.Granted()) < len(g.asked()) || holder.Standing(now) != account.Good {
+		return nil, errors.Join(errInvalidGrant, p.Values.Delete(ctx, expiring.Grant.Of(token)))
+	}
+	refreshToken := ""
+	if refresh {
+		refreshToken = p.refreshToken(family.ID, 0)
+	}
+	return p.tokens(c, g, token, refreshToken, holder)
+}
+
+// claimCode claims the grant of a code. A code that somebody redeemed before is a replay: whatever
+// came of it is ended (RFC 6749, section 4.1.2).
+func (p *Provider) claimCode(ctx context.Context, code, token string) (g grant, err error) {
+	value, err := p.Values.Claim(ctx, expiring.Grant.Of(token), p.Lifetimes.AccessToken)
+	switch {
+	case err != nil:
+		return g, err
+	case value.Found && (json.Unmarshal(value.Data, &g) != nil || !g.Code):
+		return g, errInvalidGrant
+	case value.First:
+		return g, nil
+	case value.Found:
+		return g, p.replayed(ctx, g.Family, g)
+	}
+	family, err := p.Ledger.SpentFamily(ctx, expiring.Hash(code))
+	switch {
+	case isNotFound(err):
+		return g, errInvalidGrant
+	case err != nil:
+		return g, err
+	}
+	return g, p.replayed(ctx, family, g)
+}
+
+// replayed ends a family and answers invalid_grant.
+func (p *Provider) replayed(ctx context.Context, family string, g grant) error {
+	now := p.Now()
+	err := p.Ledger.End(ctx, revocation.End{Family: family, At: now},
+		audit.Event{At: now, Action: audit.ReplaySeen, Actor: string(g.Client), Account: g.Account, Client: string(g.Client)})
+	if err != nil {
+		return err
+	}
+	return errInvalidGrant
+}
+
+// unredeemed takes back the token of a code whose redemption the database did not accept.
+func (p *Provider) unredeemed(ctx context.Context, token string, cause error) error {
+	err := p.Values.Delete(ctx, expiring.Grant.Of(token))
+	if errors.Is(cause, fault.Conflict) || isNotFound(cause) {
+		cause = errInvalidGrant
+	}
+	return errors.Join(cause, err)
+}
+
+// redeemableBy checks what binds a code: client, redirect_uri byte for byte, and the verifier. A
+// verifier without a challenge is refused too (RFC 9700, section 2.1.1: downgrade).
+func (g grant) redeemableBy(c *client.Client, q *oidc.AccessTokenRequest) bool {
+	if g.Client != c.ID || g.Redirect != q.RedirectURI {
+		return false
+	}
+	if g.Challenge == "" {
+		return q.CodeVerifier == "" && !c.NeedsPKCE()
+	}
+	if !verifierForm.MatchString(q.CodeVerifier) {
+		return false
+	}
+	sum := sha256.Sum256([]byte(q.CodeVerifier))
+	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(g.Challenge)) == 1
+}
+
+func (g grant) family(now time.Time, l Lifetimes) Family {
+	return Family{ID: g.Family, Client: g.Client, Account: g.Account, Consent: g.Consent, Purpose: g.Purpose, Scopes: g.Scopes,
+		Claims: strings.Join(g.Claims, " "), ACR: g.ACR, Strength: g.Strength, AMR: strings.Join(g.AMR, " "),
+		AuthAt: time.Unix(g.AuthAt, 0), Created: now, Ends: now.Add(l.Refresh), Idle: now.Add(l.RefreshIdle)}
+}
+
+func (p *Provider) issued(g grant, now time.Time, how string) audit.Event {
+	return audit.Event{At: now, Action: audit.TokensIssued, Actor: string(g.Client), Account: g.Account, Client: string(g.Client),
+		Detail: map[string]string{"grant_type": how, "scope": g.Scopes, "family": g.Family}}
+}
+
+// tokens writes the answer of the token endpoint (RFC 6749, section 5.1; OpenID Connect Core,
+// section 3.1.3.3). scope tells what was granted, which may be less than what was asked.
+func (p *Provider) tokens(c *client.Client, g grant, token, refreshToken string, holder account.Account) (*op.Response, error) {
+	idToken, err := p.idToken(c, g, token, holder)
+	if err != nil {
+		return nil, err
+	}
+	return op.NewResponse(&oidc.AccessTokenResponse{
+		AccessToken: token, TokenType: oidc.BearerToken, RefreshToken: refreshToken, IDToken: idToken,
+		ExpiresIn: uint64(max(1, g.Expires-p.Now().Unix())), Scope: strings.Fields(g.Scopes),
+	}), nil
+}
+
+// ClientCredentialsExchange gives a service client a token of its own. No holder stands behind
+// it, so it can carry no scope of the catalogue.
+func (l *library) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
+	resp, err := l.p.serviceToken(ctx, r.Client.(rp).Client, r.Data.Scope)
+	return resp, l.p.failed(ctx, err)
+}
+
+func (p *Provider) serviceToken(ctx context.Context, c *client.Client, scopes []string) (*op.Response, error) {
+	if !c.May(client.ClientCredentials) {
+		return nil, errOtherGrant
+	}
+	if len(scopes) > 0 {
+		return nil, oidc.ErrInvalidScope().WithDescription("no scope can be granted without a holder")
+	}
+	now := p.Now()
+	g := grant{Client: c.ID, Family: expiring.NewSecret(), IssuedAt: now.UnixMicro(), Expires: now.Add(p.Lifetimes.AccessToken).Unix()}
+	token := expiring.NewSecret()
+	if err := p.putGrant(ctx, token, g, p.Lifetimes.AccessToken); err != nil {
+		return nil, err
+	}
+	return op.NewResponse(&oidc.AccessTokenResponse{AccessToken: token, TokenType: oidc.BearerToken,
+		ExpiresIn: uint64(p.Lifetimes.AccessToken.Seconds())}), nil
+}
+
+// failed logs what is not the caller's doing and translates it outwards.
+func (p *Provider) failed(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	out := outward(err)
+	if out != err {
+		p.Log.ErrorContext(ctx, "token endpoint failed", "error", err.Error())
+	}
+	return out
+}

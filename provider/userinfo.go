@@ -1,0 +1,185 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"eid.example/idp/consent"
+	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/expiring"
+	"eid.example/idp/internal/policy"
+	"eid.example/idp/internal/registry"
+)
+
+// userinfo releases what the holder agreed to, with values fresh from the registers (OpenID Connect
+// Core, section 5.3). The first release with a token is read from the registers and written into
+// the holder's history; repeats with the same token get the same answer, kept sealed for its life.
+func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
+	token, problem := bearerToken(r)
+	if problem != "" {
+		return p.challenge(w, r, problem)
+	}
+	g, released, ok, err := p.liveGrant(r.Context(), token)
+	if err != nil {
+		return p.writeProtocolError(w, r, err)
+	}
+	if !ok || g.Account == "" {
+		return p.challenge(w, r, "invalid_token")
+	}
+	c, err := p.Clients.Find(r.Context(), g.Client)
+	if err != nil || c.Disabled {
+		return p.challenge(w, r, "invalid_token")
+	}
+	if released != nil {
+		if body, err := p.Keys.Open("claims", released, []byte(expiring.Hash(token))); err == nil {
+			return p.writeUserinfo(w, body)
+		}
+	}
+	body, problem, err := p.release(r.Context(), c, g, token)
+	switch {
+	case err != nil:
+		return p.writeProtocolError(w, r, err)
+	case problem != "":
+		return p.challenge(w, r, problem)
+	}
+	return p.writeUserinfo(w, body)
+}
+
+func (p *Provider) writeUserinfo(w http.ResponseWriter, body []byte) error {
+	w.Header().Set("Content-Type", "application/json")
+	_, err := w.Write(body)
+	return err
+}
+
+// bearerToken finds the access token: in the header, or in the form of a POST (RFC 6750, sections
+// 2.1 and 2.2); never in the address, never in two places.
+func bearerToken(r *http.Request) (token, problem string) {
+	if r.URL.Query().Has("access_token") {
+		return "", "invalid_request"
+	}
+	header := r.Header.Values("Authorization")
+	form := ""
+	if r.Method == http.MethodPost && r.ContentLength != 0 {
+		values, err := readForm(r)
+		if err != nil || len(values["access_token"]) > 1 {
+			return "", "invalid_request"
+		}
+		form = values.Get("access_token")
+	}
+	switch {
+	case len(header) > 1, len(header) == 1 && form != "":
+		return "", "invalid_request"
+	case len(header) == 1:
+		scheme, rest, ok := strings.Cut(header[0], " ")
+		if !ok || !strings.EqualFold(scheme, "Bearer") {
+			return "", "invalid_token"
+		}
+		return rest, ""
+	case form != "":
+		return form, ""
+	}
+	return "", "missing"
+}
+
+// challenge answers as RFC 6750, section 3 says; without any token it names no error.
+func (p *Provider) challenge(w http.ResponseWriter, r *http.Request, problem string) error {
+	status := http.StatusUnauthorized
+	value := `Bearer realm="idp"`
+	body := map[string]string{}
+	switch problem {
+	case "missing":
+	case "invalid_request":
+		status = http.StatusBadRequest
+		fallthrough
+	default:
+		value += `, error="` + problem + `"`
+		body["error"] = problem
+	}
+	w.Header().Set("WWW-Authenticate", value)
+	return writeJSON(w, status, body)
+}
+
+// release asks the gates and the registers. problem is set when the holder may not be served any
+// more.
+func (p *Provider) release(ctx context.Context, c *client.Client, g grant, token string) (body []byte, problem string, err error) {
+	holder, err := p.Accounts.ByID(ctx, g.Account)
+	switch {
+	case isNotFound(err):
+		return nil, "invalid_token", nil
+	case err != nil:
+		return nil, "", err
+	case holder.Standing(p.Now()) != account.Good:
+		return nil, "invalid_token", nil
+	}
+	granted := p.regate(g, c, holder.Level, holder.Papers).Granted()
+	if !slices.Contains(granted, policy.OpenID) {
+		return nil, "invalid_token", nil
+	}
+	claims, used, err := p.read(ctx, c, g, holder, granted)
+	if err != nil {
+		return nil, "", err
+	}
+	if body, err = json.Marshal(claims); err != nil {
+		return nil, "", err
+	}
+	use := consent.Use{At: p.Now(), Account: g.Account, Client: c.ID, Consent: g.Consent, Purpose: g.Purpose, Scopes: used,
+		Token: expiring.Hash(token), Count: 1}
+	if err := p.Uses.Used(ctx, use); err != nil {
+		return nil, "", err
+	}
+	sealed := p.Keys.Seal("claims", body, []byte(expiring.Hash(token)))
+	left := time.Unix(g.Expires, 0).Sub(p.Now())
+	if err := p.Values.Put(ctx, expiring.Claims.Of(token), sealed, max(left, time.Second)); err != nil {
+		p.Log.WarnContext(ctx, "released claims not kept", "error", err.Error()) // read again next time
+	}
+	return body, "", nil
+}
+
+// missing tells in the answer itself which agreed item could not be had, and why.
+type missing struct {
+	Scope  policy.Scope     `json:"scope"`
+	Reason registry.Problem `json:"reason"`
+}
+
+// read collects the claims of the granted scopes, with their provenance (verified_claims would
+// promise a trust framework; vn_sources is source and date per scope).
+func (p *Provider) read(ctx context.Context, c *client.Client, g grant, holder account.Account, granted []policy.Scope) (map[string]any, []policy.Scope, error) {
+	claims := map[string]any{
+		"sub": p.Subject(c, g.Account), "vn_account_level": int(holder.Level), "vn_card_status": holder.Card(p.Now()),
+		"acr": g.ACR, "amr": g.AMR, "auth_time": g.AuthAt,
+	}
+	whole := g.scopes()
+	sources := map[policy.Scope]any{}
+	var lacking []missing
+	used := []policy.Scope{policy.OpenID}
+	for _, reading := range p.Registers.Read(ctx, holder, registerScopes(granted)) {
+		if reading.Problem != "" {
+			lacking = append(lacking, missing{reading.Scope, reading.Problem})
+			continue
+		}
+		for name, value := range reading.Claims {
+			if slices.Contains(whole, reading.Scope) || slices.Contains(g.Claims, name) {
+				claims[name] = value
+			}
+		}
+		sources[reading.Scope] = map[string]any{"source": reading.Source, "as_of": reading.AsOf.UTC().Format(time.RFC3339)}
+		used = append(used, reading.Scope)
+	}
+	if len(sources) > 0 {
+		claims["vn_sources"] = sources
+	}
+	if len(lacking) > 0 {
+		claims["vn_missing"] = lacking
+	}
+	return claims, used, nil
+}
+
+// registerScopes leaves out what no register answers.
+func registerScopes(scopes []policy.Scope) []policy.Scope {
+	return slices.DeleteFunc(slices.Clone(scopes), func(s policy.Scope) bool { return s == policy.OpenID || s == policy.OfflineAccess })
+}

@@ -1,0 +1,121 @@
+package storage
+
+import (
+	"context"
+	"time"
+
+	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/audit"
+	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/fault"
+	"eid.example/idp/provider"
+	"eid.example/idp/storage/sqldb"
+)
+
+const familyColumns = `f.id, f.client_id, f.account_id, f.consent_id, f.purpose, f.scopes, f.claims, f.acr, f.strength, f.amr,
+	f.auth_at, f.created_at, f.idle_until, f.ends_at`
+
+// Redeem notes a code as spent and returns the holder, in one exchange. A family never outlives
+// its consent; a consent that was withdrawn meanwhile leaves no end to insert and is a Conflict.
+func (s *Store) Redeem(ctx context.Context, codeHash string, f provider.Family, refresh bool, now time.Time, e audit.Event) (account.Account, error) {
+	batch := []sqldb.Statement{{
+		SQL:  `INSERT INTO spent_codes (code_hash, family_id, spent_at) VALUES ($1, $2, $3)`,
+		Args: []any{codeHash, f.ID, now},
+	}}
+	if refresh {
+		batch = append(batch, sqldb.Statement{
+			SQL: `INSERT INTO refresh_families (id, client_id, account_id, consent_id, purpose, scopes, claims, acr, strength, amr,
+					auth_at, generation, rotated_at, created_at, idle_until, ends_at)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $12, $13,
+					(SELECT CASE WHEN expires_at < $14 THEN expires_at ELSE $14 END FROM consents WHERE id = $4 AND withdrawn_at IS NULL))`,
+			Args: []any{f.ID, f.Client, f.Account, f.Consent, f.Purpose, f.Scopes, f.Claims, f.ACR, f.Strength, f.AMR,
+				f.AuthAt, now, f.Idle, f.Ends},
+		})
+	}
+	var holders []account.Account
+	batch = append(batch, auditRow(e), sqldb.Statement{
+		SQL: `SELECT ` + accountColumns + ` FROM accounts a WHERE a.id = $1`, Args: []any{f.Account}, Scan: sqldb.Into(&holders, plainAccount),
+	})
+	if err := s.db.Batch(ctx, batch...); err != nil {
+		return account.Account{}, err
+	}
+	if len(holders) == 0 {
+		return account.Account{}, fault.NotFound
+	}
+	return holders[0], nil
+}
+
+func plainAccount(r sqldb.Row) (account.Account, error) { return scanAccount(r) }
+
+// SpentFamily returns the family of a code that was redeemed; fault.NotFound for any other.
+func (s *Store) SpentFamily(ctx context.Context, codeHash string) (string, error) {
+	return sqldb.One(ctx, s.db, scanText, `SELECT family_id FROM spent_codes WHERE code_hash = $1`, codeHash)
+}
+
+// FamilyOwner returns the client of a refresh family; fault.NotFound when there is none.
+func (s *Store) FamilyOwner(ctx context.Context, id string) (client.ID, error) {
+	owner, err := sqldb.One(ctx, s.db, scanText, `SELECT client_id FROM refresh_families WHERE id = $1`, id)
+	return client.ID(owner), err
+}
+
+func scanText(r sqldb.Row) (text string, err error) {
+	err = r.Scan(&text)
+	return text, err
+}
+
+// Rotate is the compare and set of a family's generation, with the holder, in one exchange. The
+// statement moves n to n+1, or finds that somebody with the same n did so within the tolerance;
+// anything else leaves the row alone.
+func (s *Store) Rotate(ctx context.Context, id string, n int64, c client.ID, now time.Time, tolerance, idle time.Duration) (provider.Family, account.Account, error) {
+	var (
+		moved   []provider.Family
+		holders []account.Account
+		newest  []int64
+	)
+	err := s.db.Batch(ctx,
+		sqldb.Statement{
+			SQL: `UPDATE refresh_families AS f SET
+					rotated_at = CASE WHEN f.generation = $2 THEN $4 ELSE f.rotated_at END,
+					generation = CASE WHEN f.generation = $2 THEN f.generation + 1 ELSE f.generation END,
+					idle_until = $5
+				WHERE f.id = $1 AND f.client_id = $3 AND f.idle_until > $4 AND f.ends_at > $4
+					AND (f.generation = $2 OR (f.generation = $2 + 1 AND f.rotated_at > $6))
+					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.account_id = f.account_id AND e.account_id <> '' AND e.at >= f.created_at)
+					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.consent_id = f.consent_id AND e.consent_id <> '' AND e.at >= f.created_at)
+					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.family_id = f.id AND e.family_id <> '')
+				RETURNING ` + familyColumns,
+			Args: []any{id, n, c, now, now.Add(idle), now.Add(-tolerance)},
+			Scan: sqldb.Into(&moved, scanFamily),
+		},
+		sqldb.Statement{
+			SQL:  `SELECT ` + accountColumns + ` FROM refresh_families f JOIN accounts a ON a.id = f.account_id WHERE f.id = $1`,
+			Args: []any{id}, Scan: sqldb.Into(&holders, plainAccount),
+		},
+		sqldb.Statement{
+			SQL:  `SELECT generation FROM refresh_families WHERE id = $1 AND client_id = $2`,
+			Args: []any{id, c}, Scan: sqldb.Into(&newest, scanNumber),
+		})
+	switch {
+	case err != nil:
+		return provider.Family{}, account.Account{}, err
+	case len(moved) == 1 && len(holders) == 1:
+		return moved[0], holders[0], nil
+	case len(newest) == 1 && newest[0] > n:
+		return provider.Family{}, account.Account{}, fault.Conflict
+	default:
+		return provider.Family{}, account.Account{}, fault.NotFound
+	}
+}
+
+func scanNumber(r sqldb.Row) (n int64, err error) {
+	err = r.Scan(&n)
+	return n, err
+}
+
+func scanFamily(r sqldb.Row) (f provider.Family, err error) {
+	err = r.Scan(&f.ID, &f.Client, &f.Account, &f.Consent, &f.Purpose, &f.Scopes, &f.Claims, &f.ACR, &f.Strength, &f.AMR,
+		&f.AuthAt, &f.Created, &f.Idle, &f.Ends)
+	return f, err
+}
+
+var _ provider.Ledger = (*Store)(nil)
