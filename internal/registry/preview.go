@@ -33,7 +33,7 @@ func Preview(r Reading, locale string) string {
 	case policy.Portrait:
 		return say("Ảnh chân dung", "Portrait")
 	case policy.Civil:
-		return say("Quốc tịch ", "Nationality ") + strings.Join(v.texts("nationalities"), ", ") + say(", dân tộc ", ", ethnicity ") + maskWord(v.text("vn_ethnicity"))
+		return civil(v, say)
 	case policy.Residence:
 		return residence(v)
 	case policy.Household:
@@ -173,6 +173,14 @@ func age(v value, say func(vi, en string) string) string {
 		}
 	}
 	return say("Chưa đủ 14 tuổi", "Under 14")
+}
+
+func civil(v value, say func(vi, en string) string) string {
+	shown := say("Quốc tịch ", "Nationality ") + strings.Join(v.texts("nationalities"), ", ")
+	if ethnicity := v.text("vn_ethnicity"); ethnicity != "" {
+		shown += say(", dân tộc ", ", ethnicity ") + maskWord(ethnicity)
+	}
+	return shown
 }
 
 // count says how many without saying which. English has a plural.

@@ -9,7 +9,6 @@ import (
 	"image/draw"
 	"image/jpeg"
 	"strings"
-	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -59,15 +58,9 @@ func ellipse(picture draw.Image, cx, cy, rx, ry int, c color.Color) {
 // initials are those of the words, without diacritics: "NTM".
 func initials(name string) string {
 	var out strings.Builder
-	for _, word := range strings.Fields(name) {
-		for _, r := range norm.NFD.String(strings.ToUpper(word)) {
-			if r == 'Đ' {
-				r = 'D'
-			}
-			if unicode.In(r, unicode.Latin) {
-				out.WriteRune(r)
-			}
-			break
+	for _, word := range strings.Fields(strings.ReplaceAll(strings.ToUpper(name), "Đ", "D")) {
+		if first := norm.NFD.String(word)[0]; first >= 'A' && first <= 'Z' {
+			out.WriteByte(first)
 		}
 	}
 	return out.String()
