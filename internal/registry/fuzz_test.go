@@ -33,8 +33,8 @@ func FuzzCardFile(f *testing.F) {
 	fuzz[CardFile](f, policy.FromCitizenCard, "/v1/cards/"+citizenNumber+"?parts=card,portrait", citizenNumber, policy.IDCard, policy.Portrait)
 }
 
-func FuzzAlien(f *testing.F) {
-	fuzz[Alien](f, policy.FromImmigration, "/v1/foreigners/"+foreignerNumber+"?parts=identity,civil,residence,portrait,papers", foreignerNumber,
+func FuzzForeignHolder(f *testing.F) {
+	fuzz[ForeignHolder](f, policy.FromImmigration, "/v1/foreigners/"+foreignerNumber+"?parts=identity,civil,residence,portrait,papers", foreignerNumber,
 		policy.Profile, policy.Age, policy.Civil, policy.Address, policy.Portrait, policy.ForeignerID)
 }
 

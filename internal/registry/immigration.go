@@ -13,11 +13,11 @@ import (
 type Immigration interface {
 	// Foreigner returns the parts of a foreign holder's record that the scopes need. Errors wrap
 	// ErrUnavailable, ErrNoRecord, ErrMismatch or ErrMalformed.
-	Foreigner(ctx context.Context, number account.NationalID, scopes []policy.Scope) (Alien, error)
+	Foreigner(ctx context.Context, number account.NationalID, scopes []policy.Scope) (ForeignHolder, error)
 }
 
-// Alien is a record of the immigration register. Parts that were not asked for are absent.
-type Alien struct {
+// ForeignHolder is a record of the immigration register. Parts that were not asked for are absent.
+type ForeignHolder struct {
 	Head
 	Identity      Part[Identity]      `json:"identity"`
 	Civil         Part[Civil]         `json:"civil"`
@@ -45,23 +45,23 @@ type ResidenceCard struct {
 
 type immigrationHTTP struct{ *connector }
 
-func (c immigrationHTTP) Foreigner(ctx context.Context, number account.NationalID, scopes []policy.Scope) (Alien, error) {
-	return ask[Alien](ctx, c.connector, question{
+func (c immigrationHTTP) Foreigner(ctx context.Context, number account.NationalID, scopes []policy.Scope) (ForeignHolder, error) {
+	return ask[ForeignHolder](ctx, c.connector, question{
 		path:   "v1/foreigners/" + number.Reveal(),
-		query:  partsFor(scopes, alienParts),
+		query:  partsFor(scopes, foreignParts),
 		number: number.Reveal(), scopes: scopes,
 	})
 }
 
-var alienParts = map[policy.Scope]string{
+var foreignParts = map[policy.Scope]string{
 	policy.Profile: "identity", policy.Age: "identity", policy.Civil: "civil",
 	policy.Address: "residence", policy.Portrait: "portrait", policy.ForeignerID: "papers",
 }
 
-func (f Alien) check(c *checks, scopes []policy.Scope) {
+func (f ForeignHolder) check(c *checks, scopes []policy.Scope) {
 	c.text("name", f.Name)
 	for _, scope := range scopes {
-		switch alienParts[scope] {
+		switch foreignParts[scope] {
 		case "identity":
 			// the order of a foreign name is not ours to know: parts are not compared with the whole
 			checkIdentity(c, f.Identity, f.Head)
@@ -77,7 +77,7 @@ func (f Alien) check(c *checks, scopes []policy.Scope) {
 	}
 }
 
-func (f Alien) checkPapers(c *checks) {
+func (f ForeignHolder) checkPapers(c *checks) {
 	if present(c, "passport", f.Passport) {
 		p := f.Passport.Value
 		c.text("passport.number", p.Number)
@@ -95,7 +95,7 @@ func (f Alien) checkPapers(c *checks) {
 	}
 }
 
-func (f Alien) release(scope policy.Scope, a account.Account, now time.Time) any {
+func (f ForeignHolder) release(scope policy.Scope, a account.Account, now time.Time) any {
 	switch scope {
 	case policy.Profile:
 		return f.Identity.Value.profile(f.Name, a.Locale)
@@ -113,7 +113,7 @@ func (f Alien) release(scope policy.Scope, a account.Account, now time.Time) any
 	return nil
 }
 
-func (f Alien) papers() any {
+func (f ForeignHolder) papers() any {
 	if f.Passport.Value == nil {
 		return nil
 	}

@@ -31,7 +31,7 @@ func records(first time.Time) map[policy.Source]map[string]object {
 	}
 	// a foreigner without an account: the immigration register, too, knows more than one person
 	other := cast.Person{Name: "ROBIN EXAMPLE", Born: date(1979, 4, 4), CardExpires: first.AddDate(1, 0, 0)}
-	record := alien(other, first)
+	record := foreigner(other, first)
 	record["number"], record["name"] = "F000000002", other.Name
 	all[policy.FromImmigration]["F000000002"] = generic(record)
 	return all
@@ -41,7 +41,7 @@ func records(first time.Time) map[policy.Source]map[string]object {
 func known(p cast.Person, serial int, first time.Time) map[policy.Source]object {
 	if p.Kind == account.Foreigner {
 		return map[policy.Source]object{
-			policy.FromImmigration: alien(p, first),
+			policy.FromImmigration: foreigner(p, first),
 			policy.FromCarrier:     {"phones": []string{p.Phone}},
 			policy.FromTax:         {"tax_code": fmt.Sprintf("09900%05d", serial)},
 		}
@@ -190,7 +190,7 @@ func card(p cast.Person, serial int, issued, expires time.Time, status string) o
 	return c
 }
 
-func alien(p cast.Person, first time.Time) object {
+func foreigner(p cast.Person, first time.Time) object {
 	given, family, _ := strings.Cut(p.Name, " ")
 	return object{
 		"identity": object{
