@@ -13,12 +13,12 @@ type Answer struct {
 	Ask     Ask
 	Subject string
 	Strength
-	Scopes  []string       // what was granted, which may be less than asked
-	Claims  map[string]any // userinfo
-	Missing []Missing      // items that were agreed or asked but not delivered
+	Scopes  []string          // what was granted, which may be less than asked
+	Claims  map[string]any    // userinfo
+	Missing []Missing         // items that were agreed or asked but not delivered
 	Sources map[string]Source // by scope
-	At      time.Time // when the party received it
-	Memo    string    // what the party noted when it asked
+	At      time.Time         // when the party received it
+	Memo    string            // what the party noted when it asked
 
 	idToken string
 	token   *oauth2.Token

@@ -1,0 +1,231 @@
+// Package rptest is a tiny OpenID provider for testing relying parties: one person, always signed
+// in, who agrees to everything. A test bends it to answer wrongly, and the relying party has to
+// notice. It shares no code with the real provider.
+package rptest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// The registration of every relying party here.
+const (
+	ClientID = "party"
+	Secret   = "a secret of the party"
+	keyID    = "k1"
+)
+
+// Provider is the fake. Its fields are set before the browser comes.
+type Provider struct {
+	*httptest.Server
+	// Now is the clock of both sides.
+	Now func() time.Time
+	// Token and UserInfo are the claims about the person.
+	Token, UserInfo map[string]any
+	// Refuse answers the authorization request with an error instead of a code.
+	Refuse url.Values
+	// BendToken changes the ID token's claims before they are signed.
+	BendToken func(claims map[string]any)
+	// RefuseToken answers the token endpoint with this OAuth error.
+	RefuseToken string
+	// SecretInBody demands client_secret_post, else client_secret_basic is demanded.
+	SecretInBody bool
+	// Redeem answers the gate; nil redeems nothing.
+	Redeem func(ref, nonce string) (status int, assertion string)
+
+	key *ecdsa.PrivateKey
+
+	mu    sync.Mutex
+	codes map[string]url.Values // guarded by mu: the authorization request of each code
+	asked []url.Values          // guarded by mu
+	ended []url.Values          // guarded by mu: end-session requests
+}
+
+// Start runs a fake provider until Close. The person is at level 2 with a valid card.
+func Start(now func() time.Time) *Provider {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err) // crypto/rand does not fail (Go 1.24)
+	}
+	p := &Provider{Now: now, key: key, codes: map[string]url.Values{},
+		Token:    map[string]any{"sub": "pw_1", "acr": "urn:vn:eid:acr:2", "amr": []string{"pwd", "sms", "mfa"}, "vn_account_level": 2, "vn_card_status": "valid"},
+		UserInfo: map[string]any{"sub": "pw_1", "name": "Nguyễn Thị Mẫu"}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.well-known/openid-configuration", p.discovery)
+	mux.HandleFunc("GET /oauth2/authorize", p.authorize)
+	mux.HandleFunc("POST /oauth2/token", p.token)
+	mux.HandleFunc("GET /oauth2/userinfo", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, p.UserInfo) })
+	mux.HandleFunc("GET /oauth2/jwks", p.keys)
+	mux.HandleFunc("GET /oauth2/logout", p.logout)
+	mux.HandleFunc("GET /qrshare/v1/keys", p.keys)
+	mux.HandleFunc("POST /qrshare/v1/redeem", p.redeem)
+	p.Server = httptest.NewServer(mux)
+	return p
+}
+
+// Asked returns the authorization requests so far.
+func (p *Provider) Asked() []url.Values {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
+}
+
+// Ended returns the end-session requests so far.
+func (p *Provider) Ended() []url.Values {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ended
+}
+
+// Key returns the private signing key, for assertions of the test's own making.
+func (p *Provider) Key() *ecdsa.PrivateKey { return p.key }
+
+// Sign signs claims as the provider would.
+func (p *Provider) Sign(typ string, claims map[string]any) string {
+	return Sign(jose.ES256, p.key, keyID, typ, claims)
+}
+
+// Sign signs claims with any key and algorithm.
+func Sign(alg jose.SignatureAlgorithm, key any, kid, typ string, claims map[string]any) string {
+	options := (&jose.SignerOptions{}).WithType(jose.ContentType(typ)).WithHeader("kid", kid)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
+	if err != nil {
+		panic(err) // a mistake in the test
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		panic(err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		panic(err)
+	}
+	text, err := signed.CompactSerialize()
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client is gone: nothing to do
+}
+
+func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
+	answer(w, 200, map[string]any{
+		"issuer": p.URL, "authorization_endpoint": p.URL + "/oauth2/authorize", "token_endpoint": p.URL + "/oauth2/token",
+		"userinfo_endpoint": p.URL + "/oauth2/userinfo", "jwks_uri": p.URL + "/oauth2/jwks", "end_session_endpoint": p.URL + "/oauth2/logout",
+		"id_token_signing_alg_values_supported": []string{"ES256", "RS256"}, "authorization_response_iss_parameter_supported": true,
+	})
+}
+
+func (p *Provider) keys(w http.ResponseWriter, _ *http.Request) {
+	answer(w, 200, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: keyID, Algorithm: "ES256", Use: "sig"}}})
+}
+
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	code := rand.Text()
+	p.mu.Lock()
+	p.asked = append(p.asked, q)
+	p.codes[code] = q
+	p.mu.Unlock()
+	back := url.Values{"code": {code}}
+	if p.Refuse != nil {
+		back = url.Values{}
+		for name, value := range p.Refuse {
+			back[name] = value
+		}
+	}
+	back.Set("state", q.Get("state"))
+	back.Set("iss", p.URL)
+	http.Redirect(w, r, q.Get("redirect_uri")+"?"+back.Encode(), http.StatusSeeOther)
+}
+
+func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
+	if p.RefuseToken != "" {
+		answer(w, 400, map[string]string{"error": p.RefuseToken})
+		return
+	}
+	if !p.authenticated(r) {
+		answer(w, 401, map[string]string{"error": "invalid_client"})
+		return
+	}
+	if r.PostFormValue("grant_type") == "refresh_token" {
+		answer(w, 200, map[string]any{"access_token": "second", "token_type": "Bearer", "expires_in": 600, "refresh_token": "refresh-2"})
+		return
+	}
+	p.mu.Lock()
+	asked, ok := p.codes[r.PostFormValue("code")]
+	delete(p.codes, r.PostFormValue("code"))
+	p.mu.Unlock()
+	challenge := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
+	if !ok || asked.Get("code_challenge_method") != "S256" || asked.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(challenge[:]) {
+		answer(w, 400, map[string]string{"error": "invalid_grant"})
+		return
+	}
+	response := map[string]any{"access_token": "first", "token_type": "Bearer", "expires_in": 600, "scope": asked.Get("scope"), "id_token": p.idToken(asked)}
+	if strings.Contains(asked.Get("scope"), "offline_access") {
+		response["refresh_token"] = "refresh-1"
+	}
+	answer(w, 200, response)
+}
+
+func (p *Provider) idToken(asked url.Values) string {
+	hash := sha256.Sum256([]byte("first"))
+	claims := map[string]any{"iss": p.URL, "aud": ClientID, "nonce": asked.Get("nonce"),
+		"iat": p.Now().Unix(), "exp": p.Now().Add(5 * time.Minute).Unix(), "auth_time": p.Now().Unix(),
+		"at_hash": base64.RawURLEncoding.EncodeToString(hash[:16])}
+	for name, value := range p.Token {
+		claims[name] = value
+	}
+	if p.BendToken != nil {
+		p.BendToken(claims)
+	}
+	return p.Sign("JWT", claims)
+}
+
+// authenticated accepts only the method that the party is registered with.
+func (p *Provider) authenticated(r *http.Request) bool {
+	id, secret, basic := r.BasicAuth()
+	if p.SecretInBody {
+		return !basic && r.PostFormValue("client_id") == ClientID && r.PostFormValue("client_secret") == Secret
+	}
+	return basic && id == ClientID && secret == url.QueryEscape(Secret) && r.PostFormValue("client_secret") == ""
+}
+
+func (p *Provider) logout(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	p.mu.Lock()
+	p.ended = append(p.ended, q)
+	p.mu.Unlock()
+	http.Redirect(w, r, q.Get("post_logout_redirect_uri"), http.StatusSeeOther)
+}
+
+func (p *Provider) redeem(w http.ResponseWriter, r *http.Request) {
+	var asked struct{ Ref, Nonce string }
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil || p.Redeem == nil {
+		answer(w, 404, map[string]string{"error": "not_found"})
+		return
+	}
+	if !p.authenticated(r) {
+		answer(w, 401, map[string]string{"error": "invalid_client"})
+		return
+	}
+	status, assertion := p.Redeem(asked.Ref, asked.Nonce)
+	answer(w, status, map[string]string{"assertion": assertion})
+}
