@@ -268,11 +268,11 @@ func (b *book) use(ctx context.Context, u Use) (useRow, error) {
 	return row, nil
 }
 
-// refusals are the reasons with words of their own: the holder's, those of the gates, those of the
-// registers.
+// refusals are the reasons with words of their own: the holder's, those of the gates and of the
+// registers, and the errors with which a request ended.
 var refusals = []string{
 	Declined,
 	string(policy.LevelTooLow), string(policy.NotIntegrated), string(policy.ACRTooLow), string(policy.NotConsented),
 	string(registry.Unavailable), string(registry.Stale), string(registry.Mismatch), string(registry.NoRecord), string(registry.Malformed),
-	"locked", "withdrawn",
+	"access_denied", "unmet_authentication_requirements", "login_required", "locked", "withdrawn",
 }
