@@ -89,7 +89,7 @@ func (s *Site) AskLocale(w http.ResponseWriter, r *http.Request, uiLocales []str
 	return r
 }
 
-// chooseLanguage is GET /language: the switch at the foot of every page.
+// chooseLanguage is GET /language: the switch at the head of every page.
 func (s *Site) chooseLanguage(w http.ResponseWriter, r *http.Request) error {
 	to, back := r.URL.Query().Get("to"), r.URL.Query().Get("back")
 	if known(to) {

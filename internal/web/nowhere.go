@@ -8,7 +8,7 @@ import (
 )
 
 // methods that a route may have; HEAD comes with GET.
-var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
 // nowhere answers every request that no route serves: 405 with Allow when the address exists for
 // another method (RFC 9110, section 15.5.6), else 404; people get a page, programs get JSON.
