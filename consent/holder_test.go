@@ -128,7 +128,9 @@ func TestEveryStateOfAGrantHasWords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put("expired", func(g *consent.Grant) { g.GivenAt, g.ExpiresAt = g.GivenAt.AddDate(-2, 0, 0), g.ExpiresAt.AddDate(-2, 0, 0) })
+	put("expired", func(g *consent.Grant) {
+		g.GivenAt, g.ExpiresAt = g.GivenAt.AddDate(-2, 0, 0), g.ExpiresAt.AddDate(-2, 0, 0)
+	})
 	put("qr-now", func(g *consent.Grant) { g.Share = true })
 	put("qr-past", func(g *consent.Grant) { g.Share, g.GivenAt = true, g.GivenAt.Add(-time.Hour) })
 	put("gone", func(g *consent.Grant) { g.Client, g.Purpose = "closed-down", "p" })

@@ -63,10 +63,14 @@ func (s *Store) Record(ctx context.Context, g consent.Grant, e audit.Event) (con
 		})
 	}
 	err := s.db.Batch(ctx, steps...)
-	if errors.Is(err, fault.Conflict) {
-		return sqldb.One(ctx, s.db, scanConsent, `SELECT `+consentColumns+` FROM consents WHERE id = $1`, g.ID)
+	if !errors.Is(err, fault.Conflict) {
+		return g, err
 	}
-	return g, err
+	stands, findErr := sqldb.One(ctx, s.db, scanConsent, `SELECT `+consentColumns+` FROM consents WHERE id = $1`, g.ID)
+	if errors.Is(findErr, fault.NotFound) {
+		return consent.Grant{}, err // another conflict than that of the id
+	}
+	return stands, findErr
 }
 
 // Refuse writes that the holder declined a request.
