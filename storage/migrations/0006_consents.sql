@@ -22,9 +22,9 @@ CREATE TABLE consents (
 	replaced_at  timestamptz,
 	expires_at   timestamptz NOT NULL
 );
-CREATE INDEX consents_newest ON consents (account_id, client_id) WHERE replaced_at IS NULL AND NOT share;
+CREATE INDEX consents_newest ON consents (account_id, client_id, given_at, id) WHERE replaced_at IS NULL AND NOT share;
 CREATE INDEX consents_standing ON consents (account_id, client_id, purpose) WHERE withdrawn_at IS NULL AND NOT share;
-CREATE INDEX consents_holder ON consents (account_id, given_at);
+CREATE INDEX consents_holder ON consents (account_id, given_at, id);
 
 -- Every release and every refusal that a holder can look up. One token's repeats are counted.
 CREATE TABLE consent_uses (
@@ -40,4 +40,4 @@ CREATE TABLE consent_uses (
 	count      integer NOT NULL
 );
 CREATE UNIQUE INDEX consent_uses_token ON consent_uses (token, consent_id, refused) WHERE token <> '';
-CREATE INDEX consent_uses_holder ON consent_uses (account_id, at);
+CREATE INDEX consent_uses_holder ON consent_uses (account_id, at, id);
