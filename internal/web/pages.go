@@ -47,8 +47,8 @@ type FieldError struct {
 
 // Pages reads pages/*.html and locales/{vi,en}.json of a feature; the shared layout and the
 // shared texts are added, and the feature may not redefine those. Both languages must have the
-// same keys, and every literal key that a template uses must exist: a missing one fails here, at
-// start-up.
+// same keys, and every text or asset that a template names literally must exist: a missing one
+// fails here, at start-up.
 func (s *Site) Pages(feature fs.FS) (*Pages, error) {
 	p := &Pages{site: s, templates: map[string]map[string]*template.Template{}, texts: map[string]map[string]string{}}
 	sources := []fs.FS{shared}
@@ -92,7 +92,7 @@ func parsePage(feature fs.FS, name, locale string, texts map[string]string) (*te
 	if t, err = t.ParseFS(feature, name); err != nil {
 		return nil, err
 	}
-	return t, checkKeys(t, texts)
+	return t, checkPage(t, texts)
 }
 
 // Render writes one page. It renders to a buffer first, so that a failing template never leaves

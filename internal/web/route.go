@@ -81,6 +81,9 @@ func (s *Site) setHeaders(h http.Header, kind Kind) {
 	if s.Secure() {
 		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
 	}
+	for _, varying := range []string{"X-Frame-Options", "Permissions-Policy", "Pragma", "Cross-Origin-Resource-Policy"} {
+		h.Del(varying) // a route may turn out to be of another kind (nowhere.go)
+	}
 	switch kind {
 	case Page:
 		h.Set("Content-Security-Policy", csp)

@@ -61,68 +61,69 @@ func arguments(text string) []string {
 	return found
 }
 
-// checkKeys walks the parse trees of a page and fails on a literal key of t that has no text, so
-// that a forgotten text stops the program at start and not a person in front of the page.
-func checkKeys(t *template.Template, texts map[string]string) error {
+// checkPage walks the parse trees of a page and fails on a text or an asset that is named literally
+// and does not exist, so that a forgotten one stops the program at start and not a person in front
+// of the page.
+func checkPage(t *template.Template, texts map[string]string) error {
+	for _, part := range []string{"title", "content"} {
+		if t.Lookup(part) == nil {
+			return fmt.Errorf("the page does not define %q", part)
+		}
+	}
 	for _, part := range t.Templates() {
 		if part.Tree == nil {
 			continue
 		}
-		for _, key := range literalKeys(part.Tree.Root) {
+		for _, key := range literals("t", part.Tree.Root) {
 			if _, ok := texts[key]; !ok {
 				return fmt.Errorf("template %s uses the text %q, which does not exist", part.Name(), key)
+			}
+		}
+		for _, name := range literals("asset", part.Tree.Root) {
+			if _, err := assetPath(name); err != nil {
+				return fmt.Errorf("template %s: %w", part.Name(), err)
 			}
 		}
 	}
 	return nil
 }
 
-// literalKeys returns the string literals that are handed to t, anywhere below a node.
-func literalKeys(node parse.Node) []string {
-	var keys []string
-	branch := func(b *parse.BranchNode) {
-		keys = append(keys, literalKeys(b.Pipe)...)
-		keys = append(keys, literalKeys(b.List)...)
-		keys = append(keys, literalKeys(b.ElseList)...)
+// literals returns the string literals that are handed to a function first, anywhere below a node.
+func literals(function string, node parse.Node) (found []string) {
+	below := func(nodes ...parse.Node) {
+		for _, n := range nodes {
+			found = append(found, literals(function, n)...)
+		}
 	}
 	switch n := node.(type) {
 	case *parse.ListNode:
-		if n == nil {
-			break // an absent else
-		}
-		for _, child := range n.Nodes {
-			keys = append(keys, literalKeys(child)...)
+		if n != nil { // nil is an absent else
+			below(n.Nodes...)
 		}
 	case *parse.ActionNode:
-		keys = literalKeys(n.Pipe)
+		below(n.Pipe)
 	case *parse.TemplateNode:
-		keys = literalKeys(n.Pipe)
+		below(n.Pipe)
 	case *parse.IfNode:
-		branch(&n.BranchNode)
+		below(n.Pipe, n.List, n.ElseList)
 	case *parse.RangeNode:
-		branch(&n.BranchNode)
+		below(n.Pipe, n.List, n.ElseList)
 	case *parse.WithNode:
-		branch(&n.BranchNode)
+		below(n.Pipe, n.List, n.ElseList)
 	case *parse.PipeNode:
 		if n == nil {
 			break // {{template "name"}} without data
 		}
 		for _, command := range n.Cmds {
-			keys = append(keys, keysOfCommand(command)...)
+			below(command)
 		}
-	}
-	return keys
-}
-
-func keysOfCommand(command *parse.CommandNode) []string {
-	var keys []string
-	if id, ok := command.Args[0].(*parse.IdentifierNode); ok && id.Ident == "t" && len(command.Args) > 1 {
-		if key, ok := command.Args[1].(*parse.StringNode); ok {
-			keys = append(keys, key.Text)
+	case *parse.CommandNode:
+		if id, ok := n.Args[0].(*parse.IdentifierNode); ok && id.Ident == function && len(n.Args) > 1 {
+			if literal, ok := n.Args[1].(*parse.StringNode); ok {
+				found = append(found, literal.Text)
+			}
 		}
+		below(n.Args...) // (t "key") as an argument of something else
 	}
-	for _, arg := range command.Args { // (t "key") as an argument of something else
-		keys = append(keys, literalKeys(arg)...)
-	}
-	return keys
+	return found
 }
