@@ -237,3 +237,19 @@ func TestRequestIDsDifferAndAreNotTheCallers(t *testing.T) {
 		t.Errorf("%q, %q", a, b)
 	}
 }
+
+func TestRoutesDocumentHoldsEveryRouteAndHeader(t *testing.T) {
+	t.Parallel()
+	site := newRig(t, web.Options{Issuer: "https://id.example"},
+		web.Route{Pattern: "GET /x", Handler: text("ok"), CrossSite: true}, web.Route{Pattern: "POST /x", Handler: text("ok"), CrossSite: true},
+		web.Route{Pattern: "PUT /x", Kind: web.API, Handler: text("ok")})
+	document := site.RoutesDocument()
+	for _, want := range []string{
+		"| `/x` | GET, POST | page | yes |\n", "| `/x` | PUT | api |  |\n", "| `/` | any | page | yes |\n", "| `/scopes` | GET | page |  |\n",
+		"Strict-Transport-Security: max-age=63072000; includeSubDomains\n", "### asset\n", "Cache-Control: public, max-age=31536000, immutable\n",
+	} {
+		if !strings.Contains(document, want) {
+			t.Errorf("%q is missing in\n%s", want, document)
+		}
+	}
+}
