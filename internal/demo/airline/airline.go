@@ -40,7 +40,7 @@ type airline struct {
 // New returns the airline. It does not need the provider to be up yet.
 func New(cfg Config) (http.Handler, error) {
 	a := &airline{bookings: &bookings{bySubject: map[string]*booking{}}}
-	app, err := rp.New(cfg, rp.Brand{Key: "airline", Files: files, CameraPath: "/gate", Asks: []rp.Ask{{
+	app, err := rp.New(cfg, rp.Brand{Key: "airline", Files: files, StaffPath: "/gate", Asks: []rp.Ask{{
 		Key: "check_in", Purpose: "check_in", Scopes: []string{"openid", "profile", "vn_id_card"}, Level: 2,
 		Page: "/boarding-pass", Keep: a.keep,
 	}}})

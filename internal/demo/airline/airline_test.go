@@ -23,7 +23,7 @@ func TestCheckInGivesABoardingPass(t *testing.T) {
 	if !b.Get("/").Has("login") {
 		t.Error("no way to check in")
 	}
-	page := b.Get("/login?flight=SM305&booking=abc123").Want("SM305", "ABC123", "Nguyễn Thị Mẫu", "Phú Quốc", p.URL+"/qr", "Thẻ căn cước; Số: 099190000001")
+	page := b.Get("/login?flight=SM305&booking=abc123").Want("SM305", "ABC123", "Nguyễn Thị Mẫu", "Phú Quốc", p.URL+"/qr", "Loại: Thẻ căn cước\nSố: 099190000001")
 	if !page.Has("boarding-pass") || !page.Has("result") {
 		t.Error("no boarding pass")
 	}

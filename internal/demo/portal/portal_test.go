@@ -103,9 +103,9 @@ func TestResidenceInformationIsKeptWithSourceAndTime(t *testing.T) {
 		"vn_permanent_residence": map[string]any{"address": map[string]any{"formatted": "Phường Mẫu"}, "since": "2015-06-01"},
 		"vn_household":           map[string]any{"head_name": "Nguyễn Văn Chủ", "members": []any{map[string]any{"name": "Nguyễn Bé Ví Dụ"}}},
 		"vn_sources":             map[string]any{"vn_residence": map[string]any{"source": "population", "as_of": "2026-11-21T01:30:00Z"}}}
-	page := b.Get("/login?service=residence_info").Want("Đã lưu vào hồ sơ", "Phường Mẫu; từ ngày: 01/06/2015", "Nguyễn Bé Ví Dụ")
+	page := b.Get("/login?service=residence_info").Want("Đã lưu vào hồ sơ", "Phường Mẫu\ntừ ngày: 01/06/2015", "Nguyễn Bé Ví Dụ")
 	link := regexp.MustCompile(`/files/XN-2026-\d{8}`).FindString(page.Body)
-	b.Get(link).Want("Cơ sở dữ liệu quốc gia về dân cư, cập nhật đến 08:30 21/11/2026", "Nhận qua hệ thống định danh "+p.URL+" lúc 10:00 21/11/2026")
+	b.Get(link).Want("CSDL quốc gia về dân cư, đến 08:30 21/11/2026", "Nhận qua hệ thống định danh "+p.URL+" lúc 10:00 21/11/2026")
 
 	// A file is its citizen's alone.
 	if stranger := rptest.Open(t, "http://"+page.URL.Host).Get(link); stranger.Status != http.StatusNotFound {

@@ -57,6 +57,15 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.Code + ": " + f.Description }
 
+// Reason is the key of the words for people. An access_denied with a link is a shortfall of the
+// account, which the link explains; without one the holder said no.
+func (f *Failure) Reason() string {
+	if f.Code == "access_denied" && f.URI != "" {
+		return "not_enough"
+	}
+	return f.Code
+}
+
 // JSON is the failure for result-json.
 func (f *Failure) JSON() string { return indent(f) }
 

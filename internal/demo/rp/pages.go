@@ -152,8 +152,12 @@ func (v *Visit) Render(status int, page string, data any) error {
 	if v.R.Method == http.MethodGet && v.R.URL.Path != "/callback" {
 		back = v.R.URL.RequestURI()
 	}
+	who := v.Identity()
+	if v.R.URL.Path == v.app.brand.StaffPath {
+		who = nil
+	}
 	var buf bytes.Buffer
-	err := t.ExecuteTemplate(&buf, "layout.html", view{Lang: v.Lang, Other: other, Back: back, Identity: v.Identity(),
+	err := t.ExecuteTemplate(&buf, "layout.html", view{Lang: v.Lang, Other: other, Back: back, Identity: who,
 		People: cfg.People, Neighbours: cfg.Neighbours, Issuer: cfg.Issuer, Data: data})
 	if err != nil {
 		return fmt.Errorf("page %s: %w", page, err)
@@ -206,15 +210,17 @@ func (p *pages) funcs(locale string) template.FuncMap {
 		"rows":     w.rows,
 		"value":    w.value,
 		"scope":    func(s string) string { return w.word("scope.", s) },
-		"note":     func(p Person) string { return p.note(locale) },
+		"note":     func(p Person) string { return first(locale, p.Note, p.NoteEN) },
+		"named":    func(l Link) string { return first(locale, l.Name, l.NameEN) },
 	}
 }
 
-func (p Person) note(locale string) string {
-	if locale == "en" && p.NoteEN != "" {
-		return p.NoteEN
+// first is the text of a language, or the Vietnamese one when there is no other.
+func first(locale, vi, en string) string {
+	if locale == "en" && en != "" {
+		return en
 	}
-	return p.Note
+	return vi
 }
 
 // locale is the person's choice, else the browser's, else Vietnamese.

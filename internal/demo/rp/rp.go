@@ -50,8 +50,8 @@ type Person struct {
 	Note, NoteEN string
 }
 
-// Link is a named address.
-type Link struct{ Name, URL string }
+// Link is a named address. NameEN is its English name, when there is one.
+type Link struct{ Name, URL, NameEN string }
 
 // Brand is what makes one relying party different from the others.
 type Brand struct {
@@ -63,8 +63,9 @@ type Brand struct {
 	SecretInBody bool
 	// Asks are all the reasons for which this party goes to the provider; the first is the default.
 	Asks []Ask
-	// CameraPath is the one page that may use the camera; empty: none.
-	CameraPath string
+	// StaffPath is the one page for staff: it may use the camera and shows nobody's sign-in;
+	// empty: none.
+	StaffPath string
 }
 
 // Ask is one reason for going to the provider.

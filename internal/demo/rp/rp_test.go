@@ -55,7 +55,7 @@ func TestSignInShowsWhatWasLearned(t *testing.T) {
 	p.UserInfo["vn_sources"] = map[string]any{"profile": map[string]any{"source": "population", "as_of": "2026-11-20T02:00:00Z"}}
 	p.UserInfo["vn_missing"] = []map[string]string{{"scope": "phone", "reason": "unavailable"}}
 
-	page := b.Get("/login").Want("Nguyễn Thị Mẫu", "Cơ sở dữ liệu quốc gia về dân cư, cập nhật đến 09:00 20/11/2026", "Số điện thoại", "đang không trả lời")
+	page := b.Get("/login").Want("Nguyễn Thị Mẫu", "CSDL quốc gia về dân cư, đến 09:00 20/11/2026", "Số điện thoại", "đang không trả lời")
 	result := page.Result()
 	if result["sub"] != "pw_1" || result["acr"] != "urn:vn:eid:acr:2" || result["vn_account_level"] != 2.0 || result["scope"] != "openid profile" {
 		t.Errorf("result-json: %v", result)
@@ -175,7 +175,7 @@ func TestRefusalIsExplainedWithItsLink(t *testing.T) {
 	t.Parallel()
 	p, b := start(t, rp.Ask{})
 	p.Refuse = url.Values{"error": {"access_denied"}, "error_description": {"needs level 2"}, "error_uri": {p.URL + "/help/level?need=2"}}
-	page := b.Get("/login").Want("Chưa nhận được thông tin", p.URL+"/help/level?need=2")
+	page := b.Get("/login").Want("Tài khoản chưa đủ điều kiện", p.URL+"/help/level?need=2")
 	result := page.Result()
 	if result["error"] != "access_denied" || result["error_description"] != "needs level 2" || result["error_uri"] != p.URL+"/help/level?need=2" {
 		t.Errorf("result-json: %v", result)

@@ -204,7 +204,7 @@ func (a *App) headers(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		camera := "camera=()"
-		if a.brand.CameraPath != "" && r.URL.Path == a.brand.CameraPath {
+		if a.brand.StaffPath != "" && r.URL.Path == a.brand.StaffPath {
 			camera = "camera=(self)"
 		}
 		h.Set("Permissions-Policy", camera+", microphone=(), geolocation=()")

@@ -26,7 +26,9 @@ type words struct {
 var order = []string{"name", "birthdate", "gender", "vn_pid", "vn_old_id_numbers", "phone_number", "email", "address",
 	"nationalities", "place_of_birth", "vn_hometown", "vn_ethnicity", "vn_religion",
 	"vn_permanent_residence", "vn_temporary_residence", "vn_current_residence", "vn_household",
-	"vn_id_card", "vn_id_card_history", "vn_foreigner_id", "vn_passport", "vn_residence_card"}
+	"vn_id_card", "vn_id_card_history", "vn_foreigner_id", "vn_passport", "vn_residence_card",
+	// members of objects
+	"kind", "number", "country", "issued", "expires", "issuer", "status", "since", "until", "head_name", "relation_to_head", "id", "members"}
 
 // silent claims say nothing to a person that another row does not say better.
 var silent = []string{"sub", "iss", "aud", "iat", "exp", "family_name", "middle_name", "given_name", "updated_at", "locale",
@@ -63,8 +65,16 @@ func (w words) rows(a *Answer) []Row {
 	return rows
 }
 
-// value writes any JSON value for people.
+// value writes any JSON value for people: an object's members on a line each.
 func (w words) value(v any) string {
+	if o, ok := v.(map[string]any); ok {
+		return w.object(o, "\n")
+	}
+	return w.inLine(v)
+}
+
+// inLine writes a value inside another one.
+func (w words) inLine(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return w.texts["value.none"]
@@ -77,14 +87,14 @@ func (w words) value(v any) string {
 	case []any:
 		parts := make([]string, 0, len(v))
 		for _, e := range v {
-			parts = append(parts, w.value(e))
+			parts = append(parts, w.inLine(e))
 		}
 		if len(parts) == 0 {
 			return w.texts["value.none"]
 		}
 		return strings.Join(parts, "\n")
 	case map[string]any:
-		return w.object(v)
+		return w.object(v, "; ")
 	default:
 		return fmt.Sprint(v)
 	}
@@ -102,7 +112,7 @@ func (w words) text(s string) string {
 }
 
 // object writes an address by its formatted line, and any other object member by member.
-func (w words) object(o map[string]any) string {
+func (w words) object(o map[string]any, between string) string {
 	if line, ok := o["formatted"].(string); ok {
 		return strings.ReplaceAll(line, "\n", ", ")
 	}
@@ -111,7 +121,7 @@ func (w words) object(o map[string]any) string {
 		if o[member] == nil || o[member] == "" {
 			continue
 		}
-		value := w.value(o[member])
+		value := w.inLine(o[member])
 		if member == "address" {
 			parts = append([]string{value}, parts...)
 			continue
@@ -122,7 +132,7 @@ func (w words) object(o map[string]any) string {
 		}
 		parts = append(parts, w.word("field.", member)+separator+value)
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(parts, between)
 }
 
 // word is the text of a name, or the name itself when this party has no word for it.

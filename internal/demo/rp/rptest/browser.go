@@ -101,7 +101,7 @@ func (p Page) Want(texts ...string) Page {
 	return p
 }
 
-var resultJSON = regexp.MustCompile(`(?s)<pre id="result-json">(.*?)</pre>`)
+var resultJSON = regexp.MustCompile(`(?s)<pre id="result-json"[^>]*>(.*?)</pre>`)
 
 // Result is the page's result-json.
 func (p Page) Result() map[string]any {
