@@ -8,6 +8,7 @@ import (
 	"context"
 	"embed"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"eid.example/idp/storage/sqldb"
@@ -18,8 +19,9 @@ var migrations embed.FS
 
 // Store is the database seen as the features' interfaces.
 type Store struct {
-	db  sqldb.DB
-	now func() time.Time
+	db       sqldb.DB
+	now      func() time.Time
+	follower atomic.Pointer[Follower] // hears of ends committed here; nil until Follow
 }
 
 // New returns a Store over an open database whose migrations are applied (see Migrate).
