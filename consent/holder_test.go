@@ -189,8 +189,8 @@ func TestHistoryTellsReleasesAndRefusals(t *testing.T) {
 	note("token-2", "unavailable", start.Add(time.Minute))
 	note("token-3", "something_new", start.Add(2*time.Minute))
 	p := r.get("/account/history")
-	p.has("Sample Bank", "Opening a current account.", "4 times with the same access", "The source register did not answer.", "The request was not valid.")
-	if n := strings.Count(p.body, `class="record"`); n != 3 {
+	p.has("Sample Bank", "Opening a current account.", "(4 times)", "The source register did not answer.", "The request was not valid.")
+	if n := strings.Count(p.body, `<td data-label="Time"`); n != 3 {
 		t.Errorf("%d lines", n)
 	}
 
@@ -200,7 +200,7 @@ func TestHistoryTellsReleasesAndRefusals(t *testing.T) {
 	seen, path := 0, "/account/history"
 	for pages := 0; path != "" && pages < 5; pages++ {
 		p := r.get(path)
-		seen += strings.Count(p.body, `class="record"`)
+		seen += strings.Count(p.body, `<td data-label="Time"`)
 		path = attr(p.tag("a", "before="), "href")
 	}
 	if seen != 48 {
