@@ -186,6 +186,7 @@ func TestGateReadsCodesOfItsProviderOnly(t *testing.T) {
 		strings.ToUpper(p.URL) + "/Q/" + ref:     "refused",
 		p.URL + "/q/" + strings.ToLower(ref):     "refused",
 		"https://evil.example/Q/" + ref:          "foreign_host",
+		"http://evil.example/Q/" + ref:           "foreign_host",
 		"http://user@" + p.URL[7:] + "/Q/" + ref: "foreign_host",
 		"https://" + p.URL[7:] + "/Q/" + ref:     "foreign_host",
 		p.URL + "/R/" + ref:                      "not_a_code",

@@ -140,3 +140,14 @@ func TestEveryPageExistsInEnglish(t *testing.T) {
 		b.Post("/services/"+service, nil)
 	}
 }
+
+func TestTheNextCitizenFindsNothingOfTheOneBefore(t *testing.T) {
+	t.Parallel()
+	p, b := start(t)
+	b.Get("/login?service=residence_form").Want("Nguyễn Thị Mẫu")
+	p.Token["sub"], p.UserInfo["sub"], p.UserInfo["name"] = "pw_2", "pw_2", "Trần Văn Thử"
+	b.Get("/login?service=lodging_notice").Want("Trần Văn Thử")
+	if page := b.Get("/services/residence_form"); page.Has("result") || strings.Contains(page.Body, "Nguyễn Thị Mẫu") {
+		t.Error("the form of the citizen before is still filled in")
+	}
+}
