@@ -1,0 +1,45 @@
+package client
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+const (
+	maxName = 80  // letters
+	maxText = 400 // letters
+)
+
+// nameFault says what is wrong with a name that people are to recognise a service by; empty when
+// nothing is.
+func nameFault(name string) string {
+	switch {
+	case utf8.RuneCountInString(name) > maxName:
+		return "is longer than 80 letters"
+	case !norm.NFC.IsNormalString(name):
+		return "is written with combining signs; use composed letters (Unicode NFC)"
+	case !strings.ContainsFunc(name, unicode.IsLetter):
+		return "has no letter in it"
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsLetter(r) && !unicode.Is(unicode.Latin, r) }):
+		return "holds letters of another script, which can look like Latin ones"
+	}
+	return ""
+}
+
+// look folds letters that people confuse.
+var look = strings.NewReplacer("đ", "d", "0", "o", "1", "l", "i", "l", "5", "s", "vv", "w", "rn", "m")
+
+// Skeleton reduces a name to what the eye takes in: without case, accents, signs and blanks, with
+// letters that look alike made equal. Two relying parties may not share one.
+func Skeleton(name string) string {
+	var b strings.Builder
+	for _, r := range norm.NFKD.String(strings.ToLower(name)) {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			b.WriteRune(r)
+		}
+	}
+	return look.Replace(b.String())
+}
