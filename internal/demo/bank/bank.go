@@ -98,8 +98,7 @@ func (b *bank) show(v *rp.Visit, change func(*accountPage)) error {
 
 // complete reports whether the customer file has what identifies a customer.
 func complete(answer *rp.Answer) bool {
-	number := answer.String("vn_pid") + answer.String("vn_foreigner_id")
-	return answer.String("name") != "" && number != "" && answer.Object("vn_id_card") != nil
+	return answer.String("name") != "" && answer.String("vn_pid") != "" && answer.Object("vn_id_card") != nil
 }
 
 func (b *bank) open(v *rp.Visit) error {

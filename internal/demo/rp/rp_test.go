@@ -344,6 +344,17 @@ func TestLanguageIsRememberedAndLeadsNowhereElse(t *testing.T) {
 	}
 }
 
+func TestLoopbackNamesMeetAtTheRegisteredOne(t *testing.T) {
+	t.Parallel()
+	p, b := start(t, rp.Ask{})
+	b.Get("/login")
+	base := strings.TrimSuffix(p.Asked()[0].Get("redirect_uri"), "/callback")
+	typed := rptest.Open(t, strings.Replace(base, "127.0.0.1", "localhost", 1))
+	if page := typed.Get("/login"); !page.Has("result") || page.URL.Host != strings.TrimPrefix(base, "http://") {
+		t.Errorf("the sign-in that began at localhost ends at %s with status %d", page.URL, page.Status)
+	}
+}
+
 func TestPagesCarryTheirProtection(t *testing.T) {
 	t.Parallel()
 	p, b := start(t, rp.Ask{})

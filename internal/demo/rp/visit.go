@@ -80,6 +80,9 @@ func (a *App) fail(v *Visit, err error) {
 	if p.Status >= 500 {
 		a.cfg.Log.ErrorContext(v.R.Context(), "page failed", "party", a.brand.Key, "path", v.R.URL.Path, "error", err)
 	}
+	if p.Status < 500 && p.Err != nil {
+		a.cfg.Log.WarnContext(v.R.Context(), "request refused", "party", a.brand.Key, "path", v.R.URL.Path, "error", err)
+	}
 	if p.Status == http.StatusServiceUnavailable {
 		v.W.Header().Set("Retry-After", "5")
 	}

@@ -29,14 +29,15 @@
         return;
       }
       stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      video.srcObject = stream;
+      video.hidden = false;
+      await video.play();
     } catch {
+      video.hidden = true;
       say("denied");
       return;
     }
     start.hidden = true;
-    video.hidden = false;
-    video.srcObject = stream;
-    await video.play();
     say("looking");
     const detector = new BarcodeDetector({ formats: ["qr_code"] });
     const look = async () => {
