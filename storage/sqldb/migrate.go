@@ -2,12 +2,16 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
+
+	"eid.example/idp/internal/fault"
 )
 
 // sqliteTypes are the type names of PostgreSQL that SQLite spells differently. Times are kept as
@@ -18,7 +22,8 @@ var sqliteTypes = strings.NewReplacer("timestamptz", "text", "bytea", "blob", "b
 // own transaction, and returns their names. It only goes forward. Files *.postgres.sql are left
 // out on SQLite. Two processes may migrate at the same time: one waits for the other.
 func Migrate(ctx context.Context, db DB, fsys fs.FS, now time.Time) ([]string, error) {
-	if _, err := db.Exec(ctx, forEngine(db, `CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL)`)); err != nil {
+	_, err := db.Exec(ctx, forEngine(db, `CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, applied_at timestamptz NOT NULL)`))
+	if err != nil && !errors.Is(err, fault.Conflict) { // PostgreSQL: another process created it just now
 		return nil, wrap("migrations table", err)
 	}
 	files, err := fs.Glob(fsys, "*.sql")
@@ -49,7 +54,7 @@ func applyOne(ctx context.Context, db DB, fsys fs.FS, file string, now time.Time
 	}
 	err = db.InTx(ctx, func(tx Tx) error {
 		if db.Engine() == "postgres" {
-			if _, err := tx.Exec(ctx, `LOCK TABLE schema_migrations IN EXCLUSIVE MODE`); err != nil {
+			if err := waitForOthers(ctx, tx); err != nil {
 				return err
 			}
 		}
@@ -57,18 +62,54 @@ func applyOne(ctx context.Context, db DB, fsys fs.FS, file string, now time.Time
 		if err != nil || n == 0 {
 			return err
 		}
-		for _, statement := range strings.Split(forEngine(db, string(raw)), ";\n") {
-			if strings.TrimSpace(statement) == "" {
-				continue
-			}
+		for _, statement := range split(forEngine(db, string(raw))) {
 			if _, err := tx.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("%w in %.80q", err, strings.TrimSpace(statement))
+				return fmt.Errorf("%w in %.80q", err, statement)
 			}
 		}
 		done = true
 		return nil
 	})
 	return done, err
+}
+
+// waitForOthers lets one process migrate at a time. Building an index may take longer than a
+// statement of a request ever may.
+func waitForOthers(ctx context.Context, tx Tx) error {
+	if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `LOCK TABLE schema_migrations IN EXCLUSIVE MODE`)
+	return err
+}
+
+// opaque is what a semicolon means nothing in: comments, quoted text and names, dollar-quoted bodies.
+var opaque = regexp.MustCompile(`(?s)--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$\$.*?\$\$|;`)
+
+// split cuts a migration into its statements. Bodies of functions stand between $$ and $$.
+func split(text string) []string {
+	var out []string
+	var b strings.Builder
+	add := func() {
+		if s := strings.TrimSpace(b.String()); s != "" {
+			out = append(out, s)
+		}
+		b.Reset()
+	}
+	last := 0
+	for _, at := range opaque.FindAllStringIndex(text, -1) {
+		b.WriteString(text[last:at[0]])
+		switch token := text[at[0]:at[1]]; {
+		case token == ";":
+			add()
+		case !strings.HasPrefix(token, "--"):
+			b.WriteString(token)
+		}
+		last = at[1]
+	}
+	b.WriteString(text[last:])
+	add()
+	return out
 }
 
 func forEngine(db DB, text string) string {

@@ -6,8 +6,10 @@
 // a parameter; a zero time.Time is NULL in both directions. Migrations are written for PostgreSQL;
 // three type names are replaced for SQLite (migrate.go).
 //
-// Failures come back as kinds of internal/fault: Conflict for a violated constraint, Unavailable
-// when the database cannot be reached or does not answer in time.
+// Failures come back as kinds of internal/fault: Conflict for a violated constraint, Invalid for a
+// value that the engine cannot keep (no UTF-8, a NUL, too large), Unavailable when the database
+// cannot be reached, gives up on a transaction, or is no longer waited for. Anything else is a
+// mistake of ours.
 package sqldb
 
 import (
@@ -32,7 +34,9 @@ type DB interface {
 	// InTx runs fn in one transaction; an error rolls it back. Nothing inside may use DB itself:
 	// a request never holds one connection while it waits for a second.
 	InTx(ctx context.Context, fn func(Tx) error) error
-	// Batch runs statements in one transaction and, on PostgreSQL, in one network exchange.
+	// Batch runs statements in one transaction and, on PostgreSQL, in one network exchange. A
+	// statement that fails undoes all; an error of a Scan is returned but undoes nothing, since
+	// everything has been sent by then. Where a step decides about the next, use InTx.
 	Batch(ctx context.Context, statements ...Statement) error
 	// Engine is "postgres" or "sqlite".
 	Engine() string
@@ -45,7 +49,7 @@ type DB interface {
 type Tx interface{ Queryer }
 
 // Statement is one step of a Batch. Scan, when set, is called for each row; Rows, when set,
-// receives the number of rows touched.
+// receives the number of rows touched or returned.
 type Statement struct {
 	SQL  string
 	Args []any
@@ -100,10 +104,13 @@ func Into[T any](out *[]T, scan func(Row) (T, error)) func(Row) error {
 
 // Open opens a database by address: postgres://... for PostgreSQL, else the path of an SQLite file.
 func Open(ctx context.Context, address string, o Options) (DB, error) {
+	if o.Exchange == nil {
+		o.Exchange = func(string) {}
+	}
 	if strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://") {
 		return openPostgres(ctx, address, o)
 	}
-	return openSQLite(ctx, address)
+	return openSQLite(ctx, address, o)
 }
 
 // Options of Open.
@@ -112,7 +119,8 @@ type Options struct {
 	Schema string
 	// MaxConns bounds the pool; 0 means 4 per CPU, at least 8.
 	MaxConns int32
-	// Exchange, when set, is called once per network exchange with the store (tests, metrics).
+	// Exchange, when set, is called once per exchange with the database: a statement, a batch, and
+	// the begin and the commit of a transaction (tests, metrics). SQLite counts as if it were remote.
 	Exchange func(what string)
 }
 
