@@ -1,91 +1,241 @@
 package main
 
-import (
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"net/http"
-	"os"
-	"os/exec"
-	"strings"
-	"syscall"
-	"time"
-)
-
-// world is what a tour knows: the demo's own description of itself (demo.json).
-type world struct {
-	Issuer string            `json:"issuer"`
-	URLs   map[string]string `json:"urls"`
-	People []person          `json:"people"`
-}
-
-type person struct {
-	Key, Name, Number, Phone, Password, Passcode, State string
-	Level                                               int
-}
-
-func readWorld(ctx context.Context, base string) (*world, error) {
-	var w world
-	if err := getJSON(ctx, base+"/demo.json", &w); err != nil {
-		return nil, err
+// demoTours walk through the whole product. People are chosen per language, so that what one of
+// them agreed to in Vietnamese is still a question in English.
+func demoTours() []tour {
+	return []tour{
+		{"public", publicTour},
+		{"signin", signInTour},
+		{"states", statesTour},
+		{"portal", portalTour},
+		{"level-1", levelOneTour},
+		{"bank", bankTour},
+		{"airline", airlineTour},
+		{"qr", qrTour},
+		{"account", accountTour},
+		{"mistakes", mistakesTour},
 	}
-	w.Issuer = strings.TrimSuffix(w.Issuer, "/")
-	return &w, nil
 }
 
-func getJSON(ctx context.Context, address string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+func publicTour(v *visit) {
+	for _, page := range []struct{ name, path string }{
+		{"home", "/"}, {"scopes", "/scopes"}, {"services", "/services"},
+		{"level-1", "/help/level?need=1&have=0"}, {"level-2", "/help/level?need=2&have=1"},
+		{"register", "/register"}, {"activate", "/activate"}, {"recover", "/recover"},
+		{"camera", "/Q/ABCDEFGHIJKLMNOPQRSTUVWXYZ"}, {"not-found", "/nowhere"},
+	} {
+		v.open(page.path)
+		v.shot(page.name)
+	}
+}
+
+func signInTour(v *visit) {
+	v.open("/signin")
+	v.shot("form")
+	v.fill("username", v.person("M10").Number)
+	v.fill("password", "not the password")
+	v.press("#login-submit")
+	v.expect("#error")
+	v.shot("wrong-password")
+	v.signIn("M10")
+	v.shot("signed-in")
+	v.open("/signout")
+	v.shot("sign-out")
+	v.press("#logout-confirm")
+	v.expect("#logged-out")
+	v.shot("signed-out")
+}
+
+func statesTour(v *visit) {
+	for _, s := range []struct{ name, key string }{{"app-account", "M3"}, {"not-activated", "M8"}, {"card-overdue", "M4"}, {"card-grace", "M7"}} {
+		v.open("/signin")
+		v.signIn(s.key)
+		v.shot(s.name)
+		v.forget()
+	}
+}
+
+func portalTour(v *visit) {
+	v.visitParty("portal", "/")
+	v.shot("home")
+	v.visitParty("portal", "/services/residence_form")
+	v.shot("service")
+	v.press("#login")
+	v.expect("#login-form")
+	v.shot("sign-in")
+	v.signIn(v.levelTwo())
+	v.expect("#consent-form")
+	v.shot("consent")
+	if optional := "input[name=item]"; v.has(optional) {
+		v.tick(optional)
+		v.shot("consent-ticked")
+	}
+	v.press("#consent-deny")
+	v.shot("refused")
+	v.press("#login")
+	v.expect("#consent-form")
+	v.agree(v.levelTwo())
+	v.expect("#result")
+	v.shot("form-filled")
+	v.visitParty("portal", "/login?service=residence_info")
+	v.expect("#consent-form")
+	v.shot("consent-residence")
+	v.agree(v.levelTwo())
+	v.expect("#result")
+	v.shot("residence")
+}
+
+func levelOneTour(v *visit) {
+	v.visitParty("portal", "/login?service=residence_form")
+	v.signIn("M2")
+	v.expect("#consent-form")
+	v.shot("consent-greyed")
+	v.visitParty("airline", "/login?flight="+domesticFlight)
+	v.expect("#back-to-service")
+	v.shot("raise-level")
+	v.press("#back-to-service")
+	v.shot("airline-refused")
+	v.open("/qr")
+	v.shot("qr-pick")
+}
+
+// domesticFlight is on sale at the demo's airline.
+const domesticFlight = "SM101"
+
+func bankTour(v *visit) {
+	who := v.levelTwo()
+	v.visitParty("bank", "/")
+	v.shot("home")
+	v.press("#login")
+	v.expect("#login-form")
+	v.signIn(who)
+	v.expect("#otp")
+	v.shot("code")
+	v.fill("otp", "000000")
+	v.press("#otp-submit")
+	v.expect("#error")
+	v.shot("wrong-code")
+	v.fill("otp", v.code(who))
+	v.press("#otp-submit")
+	v.expect("#consent-form")
+	v.shot("consent")
+	v.fill("passcode", "000000")
+	v.press("#consent-allow")
+	v.expect("#error")
+	v.shot("wrong-passcode")
+	v.agree(who)
+	v.expect("#result")
+	v.shot("account")
+}
+
+func airlineTour(v *visit) {
+	v.visitParty("airline", "/")
+	v.shot("home")
+	v.visitParty("airline", "/login?flight="+domesticFlight)
+	v.signIn(v.levelTwo())
+	v.expect("#consent-form")
+	v.shot("consent")
+	v.agree(v.levelTwo())
+	v.shot("boarding-pass")
+	v.visitParty("airline", "/gate")
+	v.shot("gate")
+}
+
+func qrTour(v *visit) {
+	v.open("/qr")
+	v.shot("not-signed-in")
+	if v.has("#login-form") {
+		v.signIn(v.levelTwo())
+	}
+	v.open("/qr")
+	v.shot("pick")
+	v.press(".item .button.small")
+	v.expect("#consent-form")
+	v.shot("consent")
+	v.agree(v.levelTwo())
+	v.expect("#qr-text")
+	v.shot("code")
+	v.press("#qr-cancel")
+	v.shot("taken-back")
+}
+
+func accountTour(v *visit) {
+	v.open("/signin")
+	v.signIn(v.levelTwo())
+	for _, page := range []struct{ name, path string }{
+		{"overview", "/account"}, {"consents", "/account/consents"}, {"history", "/account/history"},
+		{"sessions", "/account/sessions"}, {"password", "/account/password"},
+	} {
+		v.open(page.path)
+		v.shot(page.name)
+	}
+	v.open("/account/consents")
+	v.press(".record h3 a")
+	v.shot("grant")
+	v.press(".button.danger")
+	v.shot("withdrawn")
+	v.open("/oauth2/logout")
+	v.shot("logout")
+	v.press("#logout-confirm")
+	v.shot("logged-out")
+}
+
+func mistakesTour(v *visit) {
+	for _, page := range []struct{ name, path string }{
+		{"empty-request", "/oauth2/authorize"},
+		{"unknown-service", "/oauth2/authorize?client_id=nobody&response_type=code&scope=openid"},
+		{"foreign-address", "/oauth2/authorize?client_id=demo-portal&response_type=code&scope=openid&redirect_uri=https%3A%2F%2Fevil.example%2F"},
+		{"lost-consent", "/consent?flow=unknown"},
+		{"lost-sign-in", "/signin?flow=unknown"},
+		{"wrong-way", "/oauth2/token"},
+	} {
+		v.open(page.path)
+		v.shot(page.name)
+	}
+}
+
+// levelTwo is the citizen at level 2 of this visit.
+func (v *visit) levelTwo() string {
+	if v.lang == "en" {
+		return "M9"
+	}
+	return "M1"
+}
+
+func (v *visit) person(key string) person {
+	p, err := v.world.person(key)
+	if err != nil && v.err == nil {
+		v.err = err
+	}
+	return p
+}
+
+func (v *visit) code(key string) string {
+	p := v.person(key)
+	if v.err != nil {
+		return ""
+	}
+	code, err := v.world.code(v.ctx, p.Phone)
 	if err != nil {
-		return err
+		v.err = err
 	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", address, answer.Status)
-	}
-	return json.NewDecoder(answer.Body).Decode(into)
+	return code
 }
 
-// port of the demo that the tours start; far from the usual one, which may be in use.
-const port = "18480"
-
-// startDemo runs a demo of its own with fresh data and waits until it answers.
-func startDemo(ctx context.Context) (base string, stop func(), err error) {
-	data, err := os.MkdirTemp("", "screens")
-	if err != nil {
-		return "", nil, err
-	}
-	demo := exec.CommandContext(ctx, "go", "run", "./cmd/idp", "demo", "-base-port", port, "-data", data)
-	demo.Stderr = os.Stderr
-	demo.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run starts a child of its own
-	if err := demo.Start(); err != nil {
-		return "", nil, err
-	}
-	stop = func() {
-		syscall.Kill(-demo.Process.Pid, syscall.SIGTERM)
-		demo.Wait()
-		os.RemoveAll(data)
-	}
-	base = "http://localhost:" + port
-	for range 240 {
-		if _, err = readWorld(ctx, base); err == nil {
-			return base, stop, nil
-		}
-		select {
-		case <-ctx.Done():
-			stop()
-			return "", nil, ctx.Err()
-		case <-time.After(time.Second):
-		}
-	}
-	stop()
-	return "", nil, errors.Join(errors.New("the demo does not answer"), err)
+func (v *visit) signIn(key string) {
+	p := v.person(key)
+	v.fill("username", p.Number)
+	v.fill("password", p.Password)
+	v.press("#login-submit")
 }
 
-func demoTours() []tour { return specimenTours()[1:2] }
+// agree allows what is on the consent screen, with the passcode where it is asked.
+func (v *visit) agree(key string) {
+	if v.has("#passcode") {
+		v.fill("passcode", v.person(key).Passcode)
+	}
+	v.press("#consent-allow")
+}
+
+// visitParty opens a page of one of the demo's relying parties.
+func (v *visit) visitParty(party, path string) { v.open(v.world.URLs[party] + path) }

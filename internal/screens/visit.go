@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -58,8 +60,8 @@ func walk(browser context.Context, g *gallery, w *world, t tour, lang string) er
 		return fmt.Errorf("open a tab: %w", err)
 	}
 	v := &visit{ctx: ctx, gallery: g, world: w, tour: t.name, lang: lang}
+	v.speak(lang)
 	v.look(phone, false)
-	v.open("/language?to=" + lang + "&back=/scopes")
 	t.steps(v)
 	return v.err
 }
@@ -81,6 +83,23 @@ func ask[T any](v *visit, what string, action chromedp.Action[T]) (answer T) {
 		v.err = fmt.Errorf("%s: %w", what, err)
 	}
 	return answer
+}
+
+// speak sets the language of the browser, as a person sets it in theirs.
+func (v *visit) speak(lang string) {
+	v.do("speak", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{
+			Headers: network.Headers{"Accept-Language": lang}})
+		return err
+	}))
+}
+
+// forget loses all cookies.
+func (v *visit) forget() {
+	v.do("forget", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, network.ClearBrowserCookies, cdp.Empty{})
+		return err
+	}))
 }
 
 // open goes to an address; a path is one of the issuer's.

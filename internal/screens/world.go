@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// world is what a tour knows: the demo's own description of itself (demo.json).
+type world struct {
+	Issuer string            `json:"issuer"`
+	URLs   map[string]string `json:"urls"`
+	People []person          `json:"people"`
+	Outbox string            `json:"outbox"`
+}
+
+type person struct {
+	Key, Name, Number, Phone, Password, Passcode, State string
+	Level                                               int
+}
+
+func (w *world) person(key string) (person, error) {
+	for _, p := range w.People {
+		if p.Key == key {
+			return p, nil
+		}
+	}
+	return person{}, fmt.Errorf("nobody called %s", key)
+}
+
+// code is the newest code that was sent to a telephone.
+func (w *world) code(ctx context.Context, phone string) (string, error) {
+	var messages []struct{ Code string }
+	if err := getJSON(ctx, w.Outbox+"?to="+url.QueryEscape(phone), &messages); err != nil {
+		return "", err
+	}
+	for i := len(messages) - 1; i >= 0; i-- {
+		if messages[i].Code != "" {
+			return messages[i].Code, nil
+		}
+	}
+	return "", fmt.Errorf("no code was sent to %s", phone)
+}
+
+func readWorld(ctx context.Context, base string) (*world, error) {
+	var w world
+	if err := getJSON(ctx, base+"/demo.json", &w); err != nil {
+		return nil, err
+	}
+	w.Issuer = strings.TrimSuffix(w.Issuer, "/")
+	return &w, nil
+}
+
+func getJSON(ctx context.Context, address string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", address, answer.Status)
+	}
+	return json.NewDecoder(answer.Body).Decode(into)
+}
+
+// port of the demo that the tours start; far from the usual one, which may be in use.
+const port = "18480"
+
+// startDemo runs a demo of its own with fresh data and waits until it answers.
+func startDemo(ctx context.Context) (base string, stop func(), err error) {
+	data, err := os.MkdirTemp("", "screens")
+	if err != nil {
+		return "", nil, err
+	}
+	demo := exec.CommandContext(ctx, "go", "run", "./cmd/idp", "demo", "-base-port", port, "-data", data)
+	demo.Stderr = os.Stderr
+	demo.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run starts a child of its own
+	if err := demo.Start(); err != nil {
+		return "", nil, err
+	}
+	stop = func() {
+		syscall.Kill(-demo.Process.Pid, syscall.SIGTERM)
+		demo.Wait()
+		os.RemoveAll(data)
+	}
+	base = "http://localhost:" + port
+	for range 240 {
+		if _, err = readWorld(ctx, base); err == nil {
+			return base, stop, nil
+		}
+		select {
+		case <-ctx.Done():
+			stop()
+			return "", nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+	stop()
+	return "", nil, errors.Join(errors.New("the demo does not answer"), err)
+}
