@@ -3,9 +3,11 @@ package airline
 import (
 	"context"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"net/http"
 	"sync"
@@ -36,6 +38,16 @@ type assertion struct {
 func (a *assertion) Name() string {
 	name, _ := a.Items["name"].(string)
 	return name
+}
+
+// Portrait is the face photo as a picture in the page, when the passenger shared it; else empty.
+func (a *assertion) Portrait() template.URL {
+	text, _ := a.Items["vn_portrait_jpeg"].(string)
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || http.DetectContentType(raw) != "image/jpeg" {
+		return ""
+	}
+	return template.URL("data:image/jpeg;base64," + text)
 }
 
 // verify believes an assertion only if everything about it is as it has to be: signed by the

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"maps"
 	"net/url"
 	"strings"
@@ -137,6 +138,22 @@ func TestGateBelievesNoForgedAssertion(t *testing.T) {
 				t.Error("a name from an assertion that is not trusted")
 			}
 		})
+	}
+}
+
+func TestGateShowsTheFaceThatWasShared(t *testing.T) {
+	t.Parallel()
+	p, b := start(t)
+	jpeg := base64.StdEncoding.EncodeToString([]byte("\xff\xd8\xff\xe0 the rest of a picture"))
+	for text, shown := range map[string]bool{jpeg: true, "": false, "not base64": false, base64.StdEncoding.EncodeToString([]byte("<script>alert(1)</script>")): false} {
+		p.Redeem = func(_, nonce string) (int, string) {
+			claims := boarding(p, nonce)
+			claims["claims"] = map[string]any{"name": "Nguyễn Thị Mẫu", "vn_portrait_jpeg": text}
+			return 200, p.Sign("eid-assertion+jwt", claims)
+		}
+		if _, _, page := scan(b, ref); page.Has("verdict-portrait") != shown || shown && !strings.Contains(page.Body, `src="data:image/jpeg;base64,`) {
+			t.Errorf("portrait %q: shown %t, want %t", text, !shown, shown)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,7 +40,8 @@ type Config struct {
 	Log *slog.Logger
 	// People are shown on the home page for trying; none hides the table.
 	People []Person
-	// Neighbours are the other relying parties, linked in the footer to try single sign-on.
+	// Neighbours are the other relying parties, linked in the footer to try single sign-on; the
+	// party itself is left out.
 	Neighbours []Link
 }
 
@@ -115,6 +117,7 @@ func New(cfg Config, brand Brand) (*App, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Neighbours = slices.DeleteFunc(slices.Clone(cfg.Neighbours), func(l Link) bool { return strings.TrimSuffix(l.URL, "/") == cfg.BaseURL })
 	a := &App{cfg: cfg, brand: brand, base: base, asks: map[string]Ask{}, mux: http.NewServeMux(),
 		op: &provider{issuer: cfg.Issuer, http: cfg.HTTPClient}, sessions: newSessions(cfg.Now)}
 	for _, ask := range brand.Asks {
