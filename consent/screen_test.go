@@ -270,6 +270,7 @@ func TestNamesCannotCarryMarkup(t *testing.T) {
 	c := *bank
 	c.Name, c.Domain, c.LogoURI = policy.Text{VI: evil}, evil, `javascript:alert(1)`
 	c.Agreement.Number, c.HomeURI = evil, `javascript:alert(2)`
+	c.PolicyURI, c.TermsURI = `javascript:alert(3)`, `data:text/html,x`
 	purpose := bank.Purposes[0]
 	purpose.Text, purpose.LegalBasis, purpose.Retention = c.Name, c.Name, c.Name
 	c.Purposes = []client.Purpose{purpose}
@@ -279,7 +280,7 @@ func TestNamesCannotCarryMarkup(t *testing.T) {
 	id := r.post(allow()).location[len("/granted/"):]
 	id, _, _ = strings.Cut(id, "?")
 	for _, p := range []page{screen, r.get("/account/consents"), r.get("/account/consents/" + id)} {
-		if p.status != http.StatusOK || strings.Contains(p.body, "<script>alert") || strings.Contains(p.body, "<img src=x") || strings.Contains(p.body, `"javascript:`) {
+		if p.status != http.StatusOK || strings.Contains(p.body, "<script>alert") || strings.Contains(p.body, "<img src=x") || strings.Contains(p.body, `"javascript:`) || strings.Contains(p.body, `"data:`) {
 			t.Errorf("markup got through: status %d\n%s", p.status, p.body)
 		}
 	}
