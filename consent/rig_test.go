@@ -3,6 +3,7 @@ package consent_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"html"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,22 +152,12 @@ func (r *rig) question(person string, c *client.Client, why consent.Reason, scop
 	items := policy.Decide(policy.Question{Asked: scopes, Allowed: c.Allowed(c.Purposes[0]), Level: a.Level, Papers: a.Papers, ACR: s.ACR})
 	r.change(func(ask *consent.Ask) {
 		*ask = consent.Ask{Account: a, Session: s, Client: c, Purpose: c.Purposes[0], Items: items, Reason: why,
-			Action: "/ask", Finish: "https://bank.example/cb", RequestID: expiringID()}
+			Action: "/ask", Finish: "https://bank.example/cb", RequestID: fmt.Sprintf("request-%d", requests.Add(1))}
 	})
 }
 
-var ids struct {
-	sync.Mutex
-	n int
-}
-
-// expiringID names a request.
-func expiringID() string {
-	ids.Lock()
-	defer ids.Unlock()
-	ids.n++
-	return "request-" + strings.Repeat("i", ids.n)
-}
+// requests counts the requests of all rigs.
+var requests atomic.Int64
 
 // cover asks the desk whether an earlier grant answers the question.
 func (r *rig) cover(again bool) (*consent.Grant, consent.Reason) {
@@ -307,7 +299,7 @@ func (p page) hasNot(texts ...string) {
 	}
 }
 
-// tagWith returns the first tag of that name with the attribute as written.
+// tag returns the first tag of that name with the attribute as written.
 func (p page) tag(name, attribute string) string {
 	for _, tag := range regexp.MustCompile(`<`+name+`\b[^>]*>`).FindAllString(p.body, -1) {
 		if strings.Contains(tag, attribute) {
