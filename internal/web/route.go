@@ -1,6 +1,7 @@
 package web
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -72,17 +73,24 @@ func (s *Site) withHeaders(kind Kind, next http.Handler) http.Handler {
 	})
 }
 
-// setHeaders is the only place that decides security and cache headers. It sets no
+// setHeaders gives an answer the headers of its kind. A route may turn out to be of another kind
+// than it began with (nowhere.go), so what only the other kinds have goes away.
+func (s *Site) setHeaders(h http.Header, kind Kind) {
+	for _, varying := range []string{"X-Frame-Options", "Permissions-Policy", "Pragma", "Cross-Origin-Resource-Policy"} {
+		delete(h, varying)
+	}
+	maps.Copy(h, s.headers[kind]) // the values are shared by all answers: Set and Add replace, none writes into them
+}
+
+// headersOf is the only place that decides security and cache headers. There is no
 // Cross-Origin-Opener-Policy: a relying party may open sign-in in a popup (display=popup), and its
 // own page at the end of it has to find its opener again.
-func (s *Site) setHeaders(h http.Header, kind Kind) {
+func headersOf(kind Kind, secure bool) http.Header {
+	h := http.Header{}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	if s.Secure() {
+	if secure {
 		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
-	}
-	for _, varying := range []string{"X-Frame-Options", "Permissions-Policy", "Pragma", "Cross-Origin-Resource-Policy"} {
-		h.Del(varying) // a route may turn out to be of another kind (nowhere.go)
 	}
 	switch kind {
 	case Page:
@@ -105,6 +113,7 @@ func (s *Site) setHeaders(h http.Header, kind Kind) {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	}
+	return h
 }
 
 // hostSource is a host, with or without port, that means the same in a CSP as in an address; a

@@ -253,3 +253,18 @@ func TestRoutesDocumentHoldsEveryRouteAndHeader(t *testing.T) {
 		}
 	}
 }
+
+func TestAnswersDoNotChangeEachOthersHeaders(t *testing.T) {
+	t.Parallel()
+	site := newRig(t, web.Options{}, web.Route{Pattern: "GET /x", Handler: func(w http.ResponseWriter, _ *http.Request) error {
+		web.AllowFormTo(w, "https://rp.example")
+		w.Header().Add("Cache-Control", "private")
+		w.Header().Del("X-Frame-Options")
+		return nil
+	}})
+	site.send(http.MethodGet, "/x")
+	h := site.send(http.MethodGet, "/scopes").Header()
+	if strings.Contains(h.Get("Content-Security-Policy"), "rp.example") || len(h.Values("Cache-Control")) != 1 || h.Get("X-Frame-Options") != "DENY" {
+		t.Errorf("%v", h)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 )
@@ -22,8 +21,7 @@ func (s *Site) RoutesDocument() string {
 	b.WriteString("\n## Headers by kind\n\nA failure is never stored, whatever its kind says. Pages that end in an answer to a relying party add its origin to `form-action`.\n")
 	for _, kind := range []Kind{Page, API, Metadata, Asset} {
 		fmt.Fprintf(&b, "\n### %s\n\n```\n", kind)
-		h := http.Header{}
-		s.setHeaders(h, kind)
+		h := s.headers[kind]
 		for _, name := range slices.Sorted(maps.Keys(h)) {
 			fmt.Fprintf(&b, "%s: %s\n", name, h.Get(name))
 		}

@@ -29,6 +29,7 @@ type Site struct {
 	mux     *http.ServeMux // where the routes are mounted
 	base    *Pages         // error pages and the public pages
 	guard   *http.CrossOriginProtection
+	headers map[Kind]http.Header
 	metrics Metrics
 }
 
@@ -61,7 +62,11 @@ func New(o Options) (*Site, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil || u.Fragment != "" {
 		return nil, fmt.Errorf("issuer %q is not an origin like https://id.example", u.Redacted())
 	}
-	s := &Site{issuer: u, now: o.Now, log: o.Log, proxies: o.Proxies, demo: o.Demo, guard: http.NewCrossOriginProtection(), metrics: o.Metrics}
+	s := &Site{issuer: u, now: o.Now, log: o.Log, proxies: o.Proxies, demo: o.Demo, guard: http.NewCrossOriginProtection(), metrics: o.Metrics,
+		headers: map[Kind]http.Header{}}
+	for _, kind := range []Kind{Page, API, Metadata, Asset} {
+		s.headers[kind] = headersOf(kind, s.Secure())
+	}
 	// A proxy may change the Host header; our own origin stays our own.
 	if err := s.guard.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
