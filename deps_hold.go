@@ -16,6 +16,7 @@ import (
 	_ "github.com/zitadel/oidc/v3/pkg/op"
 	_ "go.uber.org/goleak"
 	_ "golang.org/x/crypto/argon2"
+	_ "golang.org/x/net/html"
 	_ "golang.org/x/oauth2"
 	_ "golang.org/x/sync/errgroup"
 	_ "golang.org/x/text/unicode/norm"

@@ -120,10 +120,9 @@ func (p *Provider) keep(r *http.Request, q *request) error {
 	return p.Values.Put(r.Context(), expiring.Request.Of(q.ID), p.Keys.Seal("request", plain, []byte(q.ID)), p.Lifetimes.Interaction)
 }
 
-// load finds the request of ?flow=, if it belongs to this browser and is not finished. The id
+// load finds the request with that id, if it belongs to this browser and is not finished. The id
 // alone is worthless in another browser (CVE-2026-7507).
-func (p *Provider) load(r *http.Request) (*request, *client.Client, error) {
-	id := r.URL.Query().Get("flow")
+func (p *Provider) load(r *http.Request, id string) (*request, *client.Client, error) {
 	found, err := p.Values.Get(r.Context(), expiring.Request.Of(id))
 	if err != nil {
 		return nil, nil, err

@@ -233,7 +233,7 @@ func (p *Provider) cover(r *http.Request, s situation) (*consent.Grant, consent.
 
 // callback is where every step comes back to.
 func (p *Provider) callback(w http.ResponseWriter, r *http.Request) error {
-	q, c, err := p.load(r)
+	q, c, err := p.load(r, r.URL.Query().Get("flow"))
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) error {
 // atConsent loads a request that has come as far as the consent screen; one that has not is sent
 // back to its step, so that no step can be skipped.
 func (p *Provider) atConsent(w http.ResponseWriter, r *http.Request) (s situation, ask *consent.Ask, ok bool, err error) {
-	q, c, err := p.load(r)
+	q, c, err := p.load(r, r.URL.Query().Get("flow"))
 	if err != nil {
 		return s, nil, false, err
 	}
@@ -291,7 +291,7 @@ func (p *Provider) takeConsent(w http.ResponseWriter, r *http.Request) error {
 
 // cancel is the way back to the service from any page of the flow.
 func (p *Provider) cancel(w http.ResponseWriter, r *http.Request) error {
-	q, c, err := p.load(r)
+	q, c, err := p.load(r, r.URL.Query().Get("flow"))
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ var files embed.FS
 // for an unknown or empty id.
 type Clients interface {
 	Find(ctx context.Context, id client.ID) (*client.Client, error)
-	List(ctx context.Context) ([]*client.Client, error)
+	List(ctx context.Context) ([]client.Client, error)
 }
 
 // Accounts finds the holder. fault.NotFound when there is none.
@@ -54,6 +54,8 @@ type Accounts interface {
 type SignIn interface {
 	Session(r *http.Request) (account.Session, bool, error)
 	SignOut(w http.ResponseWriter, r *http.Request) (account.Session, error)
+	// BrowserID returns the cookie that recognises this browser, and sets it when there is none.
+	// With a nil writer it only reads; empty when there is none.
 	BrowserID(w http.ResponseWriter, r *http.Request) string
 }
 

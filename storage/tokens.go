@@ -12,8 +12,8 @@ import (
 	"eid.example/idp/storage/sqldb"
 )
 
-const familyColumns = `f.id, f.client_id, f.account_id, f.consent_id, f.purpose, f.scopes, f.claims, f.acr, f.strength, f.amr,
-	f.auth_at, f.created_at, f.idle_until, f.ends_at`
+const familyColumns = `id, client_id, account_id, consent_id, purpose, scopes, claims, acr, strength, amr,
+	auth_at, created_at, idle_until, ends_at`
 
 // Redeem notes a code as spent and returns the holder, in one exchange. A family never outlives
 // its consent; a consent that was withdrawn meanwhile leaves no end to insert and is a Conflict.
@@ -74,15 +74,15 @@ func (s *Store) Rotate(ctx context.Context, id string, n int64, c client.ID, now
 	)
 	err := s.db.Batch(ctx,
 		sqldb.Statement{
-			SQL: `UPDATE refresh_families AS f SET
-					rotated_at = CASE WHEN f.generation = $2 THEN $4 ELSE f.rotated_at END,
-					generation = CASE WHEN f.generation = $2 THEN f.generation + 1 ELSE f.generation END,
+			SQL: `UPDATE refresh_families SET
+					rotated_at = CASE WHEN generation = $2 THEN $4 ELSE rotated_at END,
+					generation = CASE WHEN generation = $2 THEN generation + 1 ELSE generation END,
 					idle_until = $5
-				WHERE f.id = $1 AND f.client_id = $3 AND f.idle_until > $4 AND f.ends_at > $4
-					AND (f.generation = $2 OR (f.generation = $2 + 1 AND f.rotated_at > $6))
-					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.account_id = f.account_id AND e.account_id <> '' AND e.at >= f.created_at)
-					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.consent_id = f.consent_id AND e.consent_id <> '' AND e.at >= f.created_at)
-					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.family_id = f.id AND e.family_id <> '')
+				WHERE id = $1 AND client_id = $3 AND idle_until > $4 AND ends_at > $4
+					AND (generation = $2 OR (generation = $2 + 1 AND rotated_at > $6))
+					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.account_id <> '' AND e.account_id = refresh_families.account_id AND e.at >= refresh_families.created_at)
+					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.consent_id <> '' AND e.consent_id = refresh_families.consent_id AND e.at >= refresh_families.created_at)
+					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.family_id <> '' AND e.family_id = refresh_families.id)
 				RETURNING ` + familyColumns,
 			Args: []any{id, n, c, now, now.Add(idle), now.Add(-tolerance)},
 			Scan: sqldb.Into(&moved, scanFamily),

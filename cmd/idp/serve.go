@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+
+	"eid.example/idp/internal/server"
+	"eid.example/idp/storage"
+	"eid.example/idp/storage/sqldb"
+	"time"
+)
+
+func serve(ctx context.Context, env environment) error {
+	if asksHelp(env.args) {
+		return server.Manual(env.out)
+	}
+	c, err := server.LoadConfig(env.environ, env.args)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	log := jsonLog(env.log)
+	public, err := server.Listen(c.Listen)
+	if err != nil {
+		return err
+	}
+	ops, err := server.Listen(c.OpsListen)
+	if err != nil {
+		return err
+	}
+	s, err := server.Build(ctx, c, server.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "issuer", c.Issuer, "listen", c.Listen, "ops", c.OpsListen,
+		"database", engine(c.DatabaseURL, "postgres"), "expiring", engine(c.RedisURL, "redis"))
+	err = s.Serve(ctx, []net.Listener{public}, []net.Listener{ops})
+	if closing := s.Close(); err == nil {
+		err = closing
+	}
+	log.Info("stopped")
+	return err
+}
+
+func engine(address, name string) string {
+	if address == "" {
+		return "embedded"
+	}
+	return name
+}
+
+// jsonLog writes one JSON object per line. Numbers, telephones and secrets redact themselves or
+// are never handed to it.
+func jsonLog(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, nil))
+}
+
+func migrate(ctx context.Context, env environment) error {
+	c, err := settings(env)
+	if err != nil {
+		return err
+	}
+	db, err := openDatabase(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	applied, err := storage.Migrate(ctx, db, time.Now())
+	for _, name := range applied {
+		fmt.Fprintln(env.out, name)
+	}
+	if err == nil && len(applied) == 0 {
+		fmt.Fprintln(env.out, "the schema is up to date")
+	}
+	return err
+}
+
+// settings reads the configuration for a command that works on the stores beside a server: it
+// needs no issuer.
+func settings(env environment) (server.Config, error) {
+	c, err := server.LoadConfig(append([]string{"IDP_ISSUER=http://localhost"}, env.environ...), nil)
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return c, nil
+}
+
+func openDatabase(ctx context.Context, c server.Config) (sqldb.DB, error) {
+	return server.OpenDatabase(ctx, c, server.Options{})
+}

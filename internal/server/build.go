@@ -1,0 +1,217 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	jose "github.com/go-jose/go-jose/v4"
+
+	"eid.example/idp/consent"
+	"eid.example/idp/internal/account/signin"
+	"eid.example/idp/internal/expiring"
+	"eid.example/idp/internal/keyring"
+	"eid.example/idp/internal/notify"
+	"eid.example/idp/internal/registry"
+	"eid.example/idp/internal/services"
+	"eid.example/idp/internal/web"
+	"eid.example/idp/provider"
+	"eid.example/idp/qrshare"
+	"eid.example/idp/storage"
+	"eid.example/idp/storage/ephemeral"
+	"eid.example/idp/storage/sqldb"
+)
+
+// values is a store of expiring values with its life.
+type values interface {
+	expiring.Store
+	io.Closer
+	Ping(ctx context.Context) error
+}
+
+// Build opens the stores, brings the schema up to date, and wires every part.
+func Build(ctx context.Context, c Config, o Options) (*Server, error) {
+	o = o.withDefaults()
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Server{Config: c, log: o.Log, stop: stop, draining: make(chan struct{}), metrics: newMetrics()}
+	if err := s.openStores(ctx, o); err != nil {
+		stop()
+		return nil, err
+	}
+	if err := s.assemble(work, o); err != nil {
+		stop()
+		s.values.Close()
+		s.db.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Lifetimes == (provider.Lifetimes{}) {
+		o.Lifetimes = provider.DefaultLifetimes
+	}
+	return o
+}
+
+// openStores connects the database and the store of expiring values, and migrates.
+func (s *Server) openStores(ctx context.Context, o Options) (err error) {
+	if s.db, err = OpenDatabase(ctx, s.Config, o); err != nil {
+		return err
+	}
+	if s.Config.RedisURL == "" {
+		s.values = ephemeral.NewSQL(s.db, o.Now)
+	} else if s.values, err = ephemeral.NewRedis(ctx, s.Config.RedisURL, ephemeral.Options{Prefix: o.Prefix, Exchange: o.Exchange}); err != nil {
+		s.db.Close()
+		return fmt.Errorf("redis: %w", err)
+	}
+	applied, err := storage.Migrate(ctx, s.db, o.Now())
+	if err != nil {
+		s.values.Close()
+		s.db.Close()
+		return err
+	}
+	if len(applied) > 0 {
+		o.Log.Info("schema brought up to date", "migrations", len(applied))
+	}
+	return nil
+}
+
+// OpenDatabase opens the database of a configuration, without migrating it.
+func OpenDatabase(ctx context.Context, c Config, o Options) (sqldb.DB, error) {
+	address := c.DatabaseURL
+	if address == "" {
+		address = filepath.Join(c.DataDir, "idp.db")
+	}
+	db, err := sqldb.Open(ctx, address, sqldb.Options{Schema: o.Schema, Exchange: o.Exchange})
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return db, nil
+}
+
+func (s *Server) assemble(ctx context.Context, o Options) error {
+	proxies, err := s.Config.Proxies()
+	if err != nil {
+		return err
+	}
+	if s.Site, err = web.New(web.Options{Issuer: s.Config.Issuer, Now: o.Now, Log: o.Log, Proxies: proxies, Demo: o.Demo, Metrics: s.metrics}); err != nil {
+		return err
+	}
+	s.Store = storage.New(s.db, o.Now)
+	if s.Keys, err = s.openKeys(ctx, o); err != nil {
+		return err
+	}
+	if s.follower, err = storage.Follow(ctx, s.Store, o.Now); err != nil {
+		return err
+	}
+	if s.Clients, err = storage.NewClientCache(ctx, s.Store, o.Log); err != nil {
+		return err
+	}
+	registers, err := registry.New(registry.Options{URLs: s.Config.Registers, Now: o.Now, Observe: s.metrics.register})
+	if err != nil {
+		return err
+	}
+	routes, err := s.features(o, registers)
+	if err != nil {
+		return err
+	}
+	if o.Extra != nil {
+		routes = append(routes, o.Extra(s.Site)...)
+	}
+	mux := http.NewServeMux()
+	s.Site.Mount(mux, append(routes, s.Site.SharedRoutes()...)...)
+	s.handler = s.Site.Wrap(mux)
+	s.background(ctx, s.Keys.Run)
+	s.background(ctx, s.Clients.Run)
+	return s.seal(ctx, o)
+}
+
+// features builds everything that has pages or endpoints.
+func (s *Server) features(o Options, registers *registry.Registers) (routes []web.Route, err error) {
+	s.SignIn, err = signin.New(signin.Deps{
+		Site: s.Site, Accounts: s.Store, Tries: s.Store, Codes: s.Store, SignIns: s.Store, Endings: s.Store, Passwords: s.Store,
+		Sessions: s.values, Ends: s.follower, Sender: s.sender(o), NumberKey: s.Keys.Secret("number"), PasscodeKey: s.Keys.Secret("passcode"),
+		Hash: o.Hash, PasswordMaxAge: signin.DefaultPasswordMaxAge, Now: o.Now, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	desk, err := consent.New(consent.Deps{Site: s.Site, Ledger: s.Store, History: s.Store, Passcodes: s.SignIn, Registers: registers,
+		Doorman: s.SignIn, Clients: s.Clients, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	op, err := provider.New(provider.Deps{Issuer: s.Config.Issuer, Site: s.Site, Clients: s.Clients, Accounts: s.Store, SignIn: s.SignIn,
+		Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys}, Values: s.values, Ledger: s.Store, Ends: s.follower,
+		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	s.SignIn.SetFlows(op)
+	sharing, err := qrshare.New(qrshare.Deps{Site: s.Site, Desk: desk, Doorman: s.SignIn, Clients: s.Clients, Accounts: s.Store,
+		Registers: registers, Shares: s.values, Records: s.Store, Ledger: s.Store, Ends: s.follower, Auth: op,
+		Sign: func(alg, typ string, payload []byte) (string, error) {
+			return s.Keys.Sign(keyring.Assertions, alg, typ, payload)
+		},
+		Keys:       func() ([]byte, string) { return s.Keys.JWKS(keyring.Assertions) },
+		SubjectKey: s.Keys.Secret("pairwise"), Issuer: s.Config.Issuer, Now: o.Now, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	public, err := services.New(s.Site, s.Clients)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range [][]web.Route{s.SignIn.Routes(), desk.Routes(), op.Routes(), sharing.Routes(), public.Routes(), s.Site.PublicRoutes()} {
+		routes = append(routes, part...)
+	}
+	return routes, nil
+}
+
+func (s *Server) openKeys(ctx context.Context, o Options) (*keyring.Keyring, error) {
+	load := keyring.LoadRoot
+	if s.Config.DatabaseURL == "" || o.CreateRoot {
+		load = keyring.LoadOrCreateRoot
+	}
+	root, err := load(s.Config.RootKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return keyring.Open(ctx, root, s.Store, keyring.Options{Now: o.Now, Log: o.Log})
+}
+
+func (s *Server) sender(o Options) notify.Sender {
+	if o.Sender != nil {
+		return o.Sender
+	}
+	return notify.FromAddresses(s.Config.SMSURL, s.Config.SMTPURL)
+}
+
+// tokenKeys are the keys that sign tokens, and the secrets of the provider.
+type tokenKeys struct{ *keyring.Keyring }
+
+func (k tokenKeys) Sign(alg, typ string, payload []byte) (string, error) {
+	return k.Keyring.Sign(keyring.Tokens, alg, typ, payload)
+}
+
+func (k tokenKeys) Verify(algs []jose.SignatureAlgorithm, typ, token string) ([]byte, error) {
+	payload, _, err := k.Keyring.Verify(keyring.Tokens, algs, typ, token)
+	return payload, err
+}
+
+func (k tokenKeys) JWKS() ([]byte, string) { return k.Keyring.JWKS(keyring.Tokens) }

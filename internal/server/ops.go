@@ -1,0 +1,129 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"eid.example/idp/internal/policy"
+)
+
+// metrics are what operators watch. Labels come from closed sets: routes, statuses, registers.
+type metrics struct {
+	registry  *prometheus.Registry
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	registers *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "idp_http_requests_total",
+			Help: "Finished requests by route and status."}, []string{"route", "status"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "idp_http_request_seconds",
+			Help: "Duration of requests by route.", Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12)}, []string{"route"}),
+		registers: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "idp_register_answer_seconds",
+			Help: "Duration of questions to the authentic registers.", Buckets: prometheus.ExponentialBuckets(0.001, 3, 9)}, []string{"register", "result"}),
+	}
+	m.registry.MustRegister(m.requests, m.durations, m.registers, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Observe counts a finished request.
+func (m *metrics) Observe(route string, status int, took time.Duration) {
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+	m.durations.WithLabelValues(route).Observe(took.Seconds())
+}
+
+func (m *metrics) register(source policy.Source, took time.Duration, err error) {
+	result := "ok"
+	if err != nil {
+		result = "failed"
+	}
+	m.registers.WithLabelValues(string(source), result).Observe(took.Seconds())
+}
+
+// gauges are read when somebody looks.
+func (s *Server) gauges() {
+	gauge := func(name, help string, read func() float64) {
+		s.metrics.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	gauge("idp_password_hashes", "Password hashes computed since the start.", func() float64 { return float64(s.SignIn.Hashes()) })
+	gauge("idp_password_hashes_waiting", "Password hashes running or waiting.", func() float64 { return float64(s.SignIn.Hashing()) })
+	gauge("idp_ends_followed", "1 while this instance hears of locks, withdrawals and sign-outs in time.", func() float64 {
+		if s.follower.Healthy() {
+			return 1
+		}
+		return 0
+	})
+}
+
+// opsHandler serves /healthz (the process lives), /readyz (it can serve) and /metrics.
+func (s *Server) opsHandler() http.Handler {
+	s.gauges()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {
+		writeStatus(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// ready says no while a store does not answer, while ends are not followed (a lock might be
+// missed), and while the server drains.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	state := map[string]string{"status": "ready", "database": "ok", "expiring": "ok", "ends": "ok"}
+	status := http.StatusOK
+	fail := func(part, what string) {
+		state[part], state["status"], status = what, "not ready", http.StatusServiceUnavailable
+	}
+	if s.db.Ping(ctx) != nil {
+		fail("database", "does not answer")
+	}
+	if s.values.Ping(ctx) != nil {
+		fail("expiring", "does not answer")
+	}
+	if !s.follower.Healthy() {
+		fail("ends", "not followed")
+	}
+	select {
+	case <-s.draining:
+		fail("status", "draining")
+	default:
+	}
+	writeStatus(w, status, state)
+}
+
+func writeStatus(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) // the caller may be gone
+}
+
+// tls offers 1.3, and in 1.2 only the suites that FAPI 2.0 allows (Security Profile, section 5.2.1).
+func (s *Server) tls() (*tls.Config, error) {
+	certificate, err := tls.LoadX509KeyPair(s.Config.TLSCertFile, s.Config.TLSKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		},
+	}, nil
+}

@@ -1,0 +1,151 @@
+// Package server assembles the product: it opens the stores, builds every part, mounts every
+// route, and runs the listeners. build.go is the whole wiring, readable from top to bottom.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"eid.example/idp/internal/account/signin"
+	"eid.example/idp/internal/audit"
+	"eid.example/idp/internal/keyring"
+	"eid.example/idp/internal/notify"
+	"eid.example/idp/internal/web"
+	"eid.example/idp/provider"
+	"eid.example/idp/storage"
+	"eid.example/idp/storage/sqldb"
+)
+
+// Options are what the demo and the tests inject; the zero value is production.
+type Options struct {
+	Now       func() time.Time
+	Log       *slog.Logger
+	Sender    notify.Sender  // instead of the SMS gateway
+	Hash      signin.Hashing // cheap in tests
+	Demo      bool           // every page says that all people are invented
+	Lifetimes provider.Lifetimes
+	Extra     func(site *web.Site) []web.Route // routes of the demo
+	Exchange  func(what string)                // called per exchange with a store
+	Schema    string                           // PostgreSQL schema, in tests
+	Prefix    string                           // prefix of Redis keys, in tests
+	// CreateRoot makes a root key when there is none. Otherwise only the embedded database gets one.
+	CreateRoot bool
+}
+
+// Server is the assembled product.
+type Server struct {
+	Config Config
+	// Store is the database, for the commands that work beside a server and for tests.
+	Store   *storage.Store
+	Clients *storage.ClientCache
+	SignIn  *signin.Service
+	Keys    *keyring.Keyring
+	Site    *web.Site
+
+	db       sqldb.DB
+	values   values
+	follower *storage.Follower
+	sealer   *audit.Sealer
+	handler  http.Handler
+	metrics  *metrics
+	log      *slog.Logger
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+	draining chan struct{}
+	once     sync.Once
+}
+
+// Handler is the public side: every route of the table, with the middleware around it.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// background runs fn until the server is closed.
+func (s *Server) background(ctx context.Context, fn func(context.Context)) {
+	s.running.Go(func() { fn(ctx) })
+}
+
+// Close stops the background work and closes the stores. Listeners must be drained before.
+func (s *Server) Close() error {
+	s.SignIn.Wait()
+	s.stop()
+	s.running.Wait()
+	return errors.Join(s.values.Close(), s.db.Close())
+}
+
+// Limits of the listeners: a slow or silent client holds nothing for long.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 75 * time.Second
+	maxHeaderBytes    = 64 << 10
+	drainTimeout      = 15 * time.Second
+	// farewell is how long readiness says no before the listener closes: balancers look away first.
+	farewell = 500 * time.Millisecond
+)
+
+// NewHTTPServer is an http.Server with the limits that every listener has.
+func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Serve serves the public and the operator's listeners until ctx ends, then drains: readiness says
+// no, requests in flight are finished, nothing is cut.
+func (s *Server) Serve(ctx context.Context, public, ops []net.Listener) error {
+	main := NewHTTPServer(s.handler, s.log)
+	side := NewHTTPServer(s.opsHandler(), s.log)
+	if s.Config.TLSCertFile != "" {
+		tlsConfig, err := s.tls()
+		if err != nil {
+			return err
+		}
+		main.TLSConfig = tlsConfig
+	}
+	failed := make(chan error, len(public)+len(ops))
+	for _, l := range public {
+		go func() { failed <- serveOn(main, l, s.Config.TLSCertFile != "") }()
+	}
+	for _, l := range ops {
+		go func() { failed <- serveOn(side, l, false) }()
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.once.Do(func() { close(s.draining) })
+	time.Sleep(farewell)
+	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	return errors.Join(main.Shutdown(drain), side.Shutdown(drain))
+}
+
+func serveOn(s *http.Server, l net.Listener, tls bool) error {
+	var err error
+	if tls {
+		err = s.ServeTLS(l, "", "")
+	} else {
+		err = s.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("listener %s: %w", l.Addr(), err)
+}
+
+// Listen opens an address; one that is taken is an error that says what to do.
+func Listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s (is another program using it?): %w", address, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,59 @@
+package stage
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"strings"
+
+	"eid.example/idp/internal/audit"
+	"eid.example/idp/internal/client"
+)
+
+//go:embed clients.yaml
+var clientsYAML string
+
+// registerClients registers the demo's relying parties, and those of -clients. The secrets of the
+// demo are derived from its root key, so that they survive a restart without lying anywhere.
+func (s *Stage) registerClients(ctx context.Context) error {
+	place := strings.NewReplacer("${portal}", s.ports.portal.url(), "${airline}", s.ports.airline.url(), "${bank}", s.ports.bank.url())
+	rules := client.Rules{AllowInsecure: true}
+	registrations, err := rules.ParseFile("clients.yaml", []byte(place.Replace(clientsYAML)))
+	if err != nil {
+		return err
+	}
+	if s.options.ClientsFile != "" {
+		raw, err := os.ReadFile(s.options.ClientsFile)
+		if err != nil {
+			return err
+		}
+		more, err := rules.ParseFile(s.options.ClientsFile, raw)
+		if err != nil {
+			return err
+		}
+		registrations = append(registrations, more...)
+	}
+	clients := make([]client.Client, len(registrations))
+	for i, r := range registrations {
+		secret := ""
+		if r.GenerateSecret {
+			secret = base64.RawURLEncoding.EncodeToString(s.Server.Keys.Secret("demo client " + string(r.Client.ID)))
+			sum := sha256.Sum256([]byte(secret))
+			r.Client.SecretHashes = [][]byte{sum[:]}
+		}
+		r.Client.UpdatedAt = s.Clock.Now()
+		clients[i] = r.Client
+		s.noteClient(strings.TrimPrefix(string(r.Client.ID), "demo-"), r.Client, secret)
+	}
+	_, _, err = s.Server.Store.ApplyClients(ctx, clients, func(c client.Client, created bool) audit.Event {
+		return audit.Event{At: s.Clock.Now(), Action: audit.ClientApplied, Actor: "system", Client: string(c.ID),
+			Detail: map[string]string{"by": "demo", "created": fmt.Sprint(created)}}
+	})
+	if err != nil {
+		return err
+	}
+	return s.Server.Clients.Refresh(ctx)
+}
