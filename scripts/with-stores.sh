@@ -15,11 +15,20 @@ postgres_pid= redis_pid= command_pid=
 
 stop() {
 	trap - EXIT INT TERM HUP
-	[ -z "$command_pid" ] || kill -TERM "$command_pid" 2>/dev/null || true
+	[ -z "$command_pid" ] || stop_command
 	[ -z "$postgres_pid" ] || kill -INT "$postgres_pid" 2>/dev/null || true # fast shutdown
 	[ -z "$redis_pid" ] || kill -TERM "$redis_pid" 2>/dev/null || true
 	wait || true
 	rm -rf "$dir"
+}
+# The command and whatever it started form a process group of their own.
+stop_command() {
+	kill -TERM -- "-$command_pid" 2>/dev/null || return 0
+	for _ in $(seq 50); do
+		kill -0 -- "-$command_pid" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	kill -KILL -- "-$command_pid" 2>/dev/null || true
 }
 trap stop EXIT
 trap 'stop; exit 130' INT
@@ -105,9 +114,10 @@ give_up() {
 
 start_postgres
 start_redis
+set -m
 "$@" &
 command_pid=$!
+set +m
 status=0
 wait "$command_pid" || status=$?
-command_pid=
 exit "$status"

@@ -1,0 +1,32 @@
+# `make` lists what there is. `make test` works on a fresh Debian 12 with Go, Node, git and make.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo build test race check
+
+TESTFLAGS ?=
+# Where goroutines of several instances meet.
+CONCURRENT = ./storage/... ./provider/... ./internal/account/signin/...
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## everything on this machine, nothing installed: http://localhost:8080
+	go run ./cmd/idp demo
+
+build: ## the programs, into bin/
+	go build -trimpath -o bin/ ./cmd/...
+
+test: ## every test, on SQLite and on a PostgreSQL and a Redis of its own
+	scripts/install-needs.sh
+	scripts/with-stores.sh go test -count=1 -shuffle=on -timeout 15m $(TESTFLAGS) ./...
+
+race: ## the race detector over what runs concurrently
+	scripts/install-needs.sh
+	CGO_ENABLED=1 scripts/with-stores.sh go test -race -count=1 -shuffle=on -timeout 15m $(TESTFLAGS) $(CONCURRENT)
+
+check: ## format, vet, staticcheck, floors
+	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r gofmt -l) || exit; \
+		if [ -n "$$unformatted" ]; then echo "run gofmt on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	go test -count=1 ./internal/floors
