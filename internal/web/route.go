@@ -96,6 +96,9 @@ func headersOf(kind Kind, secure bool) http.Header {
 	case Page:
 		h.Set("Content-Security-Policy", csp)
 		h.Set("X-Frame-Options", "DENY")
+		// With no-referrer a form of our own is sent with "Origin: null" (Fetch, section 3.2), and
+		// browsers without Sec-Fetch-Site would be taken for another site. Nothing leaves us either way.
+		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(self), microphone=(), geolocation=(), payment=()")
 		h.Set("Cache-Control", "no-store")
