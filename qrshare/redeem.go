@@ -51,7 +51,7 @@ type redemption struct {
 // redeem is POST /qrshare/v1/redeem.
 func (s *Service) redeem(w http.ResponseWriter, r *http.Request) error {
 	c, err := s.Auth.AuthenticateClient(r)
-	if errors.Is(err, fault.Denied) {
+	if errors.Is(err, fault.Denied) || err == nil && c.Public() { // a client_id alone proves nothing
 		w.Header().Set("WWW-Authenticate", `Basic realm="qrshare"`)
 		return refuse(w, http.StatusUnauthorized, "invalid_client", "")
 	}

@@ -13,6 +13,7 @@ import (
 	"eid.example/idp/consent"
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/audit"
+	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/policy"
 	"eid.example/idp/internal/registry"
@@ -297,9 +298,11 @@ func TestVerifierHasToAuthenticate(t *testing.T) {
 	ref := w.code("a-mau", "hotel", "lodging")
 	wrong := redemption("", `{"ref":"`+ref+`","nonce":"`+nonce+`"}`)
 	wrong.SetBasicAuth("hotel", "wrong")
+	w.clients["kiosk"] = &client.Client{ID: "kiosk", AuthMethod: client.NoAuth, Verifier: &client.Verifier{}}
 	for name, r := range map[string]*http.Request{
 		"no credentials": redemption("", `{"ref":"`+ref+`","nonce":"`+nonce+`"}`),
 		"wrong secret":   wrong,
+		"public client":  redemption("kiosk", `{"ref":"`+ref+`","nonce":"`+nonce+`"}`),
 	} {
 		p := send(w.handler, r)
 		if p.status != http.StatusUnauthorized || p.body != `{"error":"invalid_client"}` || p.header.Get("WWW-Authenticate") == "" {

@@ -223,6 +223,7 @@ type outcomePage struct {
 	State string
 	Party string
 	At    time.Time // of the redemption
+	Self  string    // address of this page
 	Again string
 }
 
@@ -232,7 +233,8 @@ func (s *Service) outcome(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !ok {
 		return err
 	}
-	page := outcomePage{State: rec.where(s.Now()), At: rec.RedeemedAt, Party: string(rec.Client), Again: consentPath(string(rec.Client), rec.Purpose, "")}
+	page := outcomePage{State: rec.where(s.Now()), At: rec.RedeemedAt, Party: string(rec.Client),
+		Self: "/qr/shares/" + rec.ID, Again: consentPath(string(rec.Client), rec.Purpose, "")}
 	if c, err := s.Clients.Find(r.Context(), rec.Client); err == nil {
 		page.Party = c.Name.In(web.Locale(r.Context()))
 	}

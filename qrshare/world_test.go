@@ -91,6 +91,7 @@ func (w *world) instance(e storagetest.Engine) http.Handler {
 	}
 	mux := http.NewServeMux()
 	site.Mount(mux, service.Routes()...)
+	site.Mount(mux, site.SharedRoutes()...)
 	return site.Wrap(mux)
 }
 

@@ -8,6 +8,8 @@
 // confusion with other tokens (RFC 8725, section 3.11). It is to be accepted within a minute and
 // may be kept as evidence afterwards.
 //
+// testdata/vectors.json holds good and bad assertions for whoever writes a verifier of their own.
+//
 // A nonce is used once: a verifier that draws a fresh one for each redemption and checks it with
 // Verify cannot be served the same assertion twice.
 package assertion
@@ -33,8 +35,8 @@ const (
 	Life = 60 * time.Second
 	// Tolerance is how far the clocks of issuer and verifier may be apart.
 	Tolerance = 10 * time.Second
-	// MaxSize is the length of the longest accepted assertion, in bytes; it leaves room for a portrait.
-	MaxSize = 128 << 10
+	// MaxSize is the length of the longest assertion, in bytes; it leaves room for a portrait.
+	MaxSize = 512 << 10
 )
 
 // Assertion is what was stated. Times have whole seconds.
@@ -111,7 +113,7 @@ func Issue(sign Signer, a Assertion) (string, error) {
 		return "", fmt.Errorf("sign assertion: %w", err)
 	}
 	if len(token) > MaxSize {
-		return "", fmt.Errorf("assertion of %d bytes: %w", len(token), fault.Invalid)
+		return "", fmt.Errorf("assertion of %d bytes is longer than MaxSize", len(token))
 	}
 	return token, nil
 }
