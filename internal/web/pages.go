@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,7 +104,7 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	if !ok {
 		return fmt.Errorf("no page %q", page)
 	}
-	view := View{Lang: lang, Page: page, Back: r.URL.RequestURI(), Demo: p.site.demo, Ref: RequestID(r.Context()), Data: data, Other: other(lang)}
+	view := View{Lang: lang, Page: page, Back: p.site.back(r), Demo: p.site.demo, Ref: RequestID(r.Context()), Data: data, Other: other(lang)}
 	var buf bytes.Buffer
 	if err := t.ExecuteTemplate(&buf, "layout.html", view); err != nil {
 		return fmt.Errorf("page %s: %w", page, err)
@@ -114,6 +115,17 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	w.WriteHeader(status)
 	buf.WriteTo(w) // an error here means that the reader has gone
 	return nil
+}
+
+// back is where the language switch returns to: this page, unless it answers a form and cannot be
+// opened by itself.
+func (s *Site) back(r *http.Request) string {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && s.mux != nil {
+		if allow, _ := s.allowed(r); !slices.Contains(allow, http.MethodGet) {
+			return "/"
+		}
+	}
+	return r.URL.RequestURI()
 }
 
 // Text returns a text of the feature in the request's language, with {0}, {1}, ... filled in.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"eid.example/idp/internal/fault"
 	"eid.example/idp/internal/policy"
 	"eid.example/idp/internal/web"
 )
@@ -207,5 +208,16 @@ func TestPartials(t *testing.T) {
 	}
 	if body := show(nil); strings.Contains(body, `id="error"`) {
 		t.Error("an error is announced where there is none")
+	}
+}
+
+func TestLanguageSwitchLeadsToAPageThatCanBeOpened(t *testing.T) {
+	t.Parallel()
+	site := newRig(t, web.Options{}, web.Route{Pattern: "POST /only", Handler: fails(fault.Invalid)},
+		web.Route{Pattern: "POST /both", Handler: fails(fault.Invalid)}, web.Route{Pattern: "GET /both", Handler: text("form")})
+	for target, want := range map[string]string{"/only?x=1": "back=%2f\"", "/both?x=1": "back=%2fboth%3fx%3d1\""} {
+		if body := site.send(http.MethodPost, target).Body.String(); !strings.Contains(body, want) {
+			t.Errorf("%s: %q is missing in\n%s", target, want, body)
+		}
 	}
 }
