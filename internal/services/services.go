@@ -1,0 +1,139 @@
+// Package services shows the public register of relying parties and verifiers: who may ask people
+// for what, why, on which legal basis, under which agreement, and how long they keep it.
+//
+//	GET /services        everybody; ?q= finds by name, with or without accents
+//
+// It reads the one register of clients and adds nothing to it; clients that never ask a person for
+// anything are not in it.
+package services
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/policy"
+	"eid.example/idp/internal/web"
+)
+
+//go:embed pages locales
+var files embed.FS
+
+// Clients is the register.
+type Clients interface {
+	// List returns the clients that may be served.
+	List(ctx context.Context) ([]client.Client, error)
+}
+
+// Register is the page.
+type Register struct {
+	clients Clients
+	pages   *web.Pages
+}
+
+// New reads the page and its texts.
+func New(site *web.Site, clients Clients) (*Register, error) {
+	pages, err := site.Pages(files)
+	if err != nil {
+		return nil, fmt.Errorf("services: %w", err)
+	}
+	return &Register{clients: clients, pages: pages}, nil
+}
+
+// Routes is GET /services.
+func (g *Register) Routes() []web.Route {
+	return []web.Route{{Pattern: "GET /services", Kind: web.Page, Handler: g.show}}
+}
+
+type page struct {
+	Query    string
+	Services []service
+}
+
+type service struct {
+	ID, Name, Domain, Mark string
+	Home, Policy           string
+	Agreement              string
+	Agreed                 time.Time // zero when there is none
+	Purposes               []purpose
+}
+
+type purpose struct {
+	ID                          string
+	Text, LegalBasis, Retention policy.Text
+	Required, Optional          []policy.Item
+	Level                       account.Level
+	RefusesExpired              bool
+	QR                          bool
+}
+
+// maxQuery is longer than any name.
+const maxQuery = 100
+
+func (g *Register) show(w http.ResponseWriter, r *http.Request) error {
+	clients, err := g.clients.List(r.Context())
+	if err != nil {
+		return err
+	}
+	locale := web.Locale(r.Context())
+	p := page{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
+	if !utf8.ValidString(p.Query) || len(p.Query) > maxQuery || strings.ContainsFunc(p.Query, unicode.IsControl) {
+		p.Query = ""
+	}
+	for _, c := range clients {
+		if len(c.Purposes) > 0 && matches(c, p.Query) {
+			p.Services = append(p.Services, describe(c, locale))
+		}
+	}
+	slices.SortStableFunc(p.Services, func(a, b service) int {
+		return cmp.Or(cmp.Compare(client.Skeleton(a.Name), client.Skeleton(b.Name)), cmp.Compare(a.ID, b.ID))
+	})
+	return g.pages.Render(w, r, http.StatusOK, "services", p)
+}
+
+// matches compares as the eye does: without case and accents.
+func matches(c client.Client, query string) bool {
+	wanted := client.Skeleton(query)
+	for _, text := range []string{c.Name.VI, c.Name.EN, c.Domain, c.Agreement.Number} {
+		if strings.Contains(client.Skeleton(text), wanted) {
+			return true
+		}
+	}
+	return false
+}
+
+func describe(c client.Client, locale string) service {
+	s := service{ID: string(c.ID), Name: c.Name.In(locale), Domain: c.Domain, Home: c.HomeURI, Policy: c.PolicyURI, Agreement: c.Agreement.Number}
+	first, _ := utf8.DecodeRuneInString(s.Name)
+	s.Mark = strings.ToUpper(string(first))
+	if day, err := time.Parse(time.DateOnly, c.Agreement.Date); err == nil {
+		s.Agreed = day
+	}
+	for _, p := range c.Purposes {
+		s.Purposes = append(s.Purposes, purpose{
+			ID: p.ID, Text: p.Text, LegalBasis: p.LegalBasis, Retention: p.Retention,
+			Required: items(p.Required), Optional: items(p.Optional),
+			Level: c.Level(p), RefusesExpired: p.ExpiredGrace == client.GraceRefuse, QR: c.SharesByQR(p.ID),
+		})
+	}
+	return s
+}
+
+func items(scopes []policy.Scope) []policy.Item {
+	var list []policy.Item
+	for _, s := range scopes {
+		if item, ok := policy.Find(s); ok {
+			list = append(list, item)
+		}
+	}
+	return list
+}
