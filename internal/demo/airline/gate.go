@@ -53,10 +53,7 @@ type verdict struct {
 }
 
 // JSON is the verdict for result-json.
-func (v *verdict) JSON() (string, error) {
-	raw, err := json.MarshalIndent(v, "", "  ")
-	return string(raw), err
-}
+func (v *verdict) JSON() string { return rp.Indent(v) }
 
 type gatePage struct {
 	Verdict *verdict

@@ -67,7 +67,7 @@ func (f *Failure) Reason() string {
 }
 
 // JSON is the failure for result-json.
-func (f *Failure) JSON() string { return indent(f) }
+func (f *Failure) JSON() string { return Indent(f) }
 
 // String returns a claim that is a string, else "".
 func (a *Answer) String(claim string) string {
@@ -98,7 +98,7 @@ func (a *Answer) Refreshable() bool { return a.token != nil && a.token.RefreshTo
 
 // JSON is the answer for result-json.
 func (a *Answer) JSON() string {
-	return indent(map[string]any{
+	return Indent(map[string]any{
 		"sub": a.Subject, "acr": a.ACR, "amr": a.AMR, "auth_time": a.AuthTime,
 		"vn_account_level": a.Level, "vn_card_status": a.CardStatus,
 		"scope": strings.Join(a.Scopes, " "), "purpose": a.Ask.Purpose,
@@ -107,12 +107,17 @@ func (a *Answer) JSON() string {
 	})
 }
 
-func indent(v any) string {
-	raw, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
+// Indent writes JSON for a page. The template escapes it for HTML, so JSON need not: addresses
+// stay readable.
+func Indent(v any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
 		return err.Error()
 	}
-	return string(raw)
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // read takes from userinfo what is about the values: what is missing, and where they come from.
