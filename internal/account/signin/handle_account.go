@@ -10,6 +10,7 @@ import (
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/fault"
+	"eid.example/idp/internal/notify"
 	"eid.example/idp/internal/web"
 )
 
@@ -268,5 +269,10 @@ func (s *Service) takeNotMe(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("not me: %w", err)
 	}
 	s.Site.ClearCookie(w, sessionName)
+	if locked {
+		if holder, err := s.Accounts.ByID(r.Context(), entry.Account); err == nil { // the lock stands, notice or not
+			s.tell(r.Context(), holder, notify.AccountLock, accountLocked, moment(now))
+		}
+	}
 	return s.pages.Render(w, r, http.StatusOK, "notme", notMePage{Done: true, Locked: locked})
 }

@@ -22,7 +22,7 @@ type codePage struct {
 	Sent   bool   // a code that still counts is on its way
 	Until  string // until when
 	Resend string // from when a new one may be asked for; empty: now
-	Errors []web.FieldError
+	Errors fieldErrors
 }
 
 // stepUp is who wants the second factor, in which session. When that is not the next step, it

@@ -17,7 +17,7 @@ type passwordPage struct {
 	target
 	Action string
 	Number string // masked; password managers keep the new password under it
-	Errors []web.FieldError
+	Errors fieldErrors
 	Months int // maximum age in months, for the explanation
 }
 

@@ -18,7 +18,7 @@ type signInPage struct {
 	target
 	Action    string
 	Username  string
-	Errors    []web.FieldError
+	Errors    fieldErrors
 	Current   string // name of the holder who is signed in here and has to prove it again
 	Different bool   // the service expects another account than the one signed in here
 	Host      string // ours, to be compared with the address bar
@@ -159,6 +159,19 @@ func (s *Service) enter(w http.ResponseWriter, r *http.Request, t target, holder
 		return web.Redirect(w, r, t.Here("/signin/code"))
 	}
 	return web.Redirect(w, r, t.Return)
+}
+
+// fieldErrors are the lines of the error summary, which also stand at their fields.
+type fieldErrors []web.FieldError
+
+// On returns the text about one field, empty when there is nothing wrong with it.
+func (e fieldErrors) On(field string) string {
+	for _, f := range e {
+		if f.Field == field {
+			return f.Text
+		}
+	}
+	return ""
 }
 
 func (s *Service) fieldError(r *http.Request, field, key string, args ...any) web.FieldError {

@@ -53,6 +53,7 @@ var (
 		{10, 4 * time.Hour}, {11, 8 * time.Hour}, {12, day}, {13, 2 * day}, {14, 4 * day}, {15, 7 * day}}, Closed: never}
 	passcodeLimit = Limit{Steps: []Step{{5, 15 * time.Minute}, {6, 0}}, Closed: 10}
 	smsBudget     = Budget{Every: time.Minute, PerDay: 10}
+	noticeBudget  = Budget{PerDay: 10} // of each kind of notice
 )
 
 const (

@@ -25,6 +25,7 @@ import (
 	"eid.example/idp/internal/policy"
 	"eid.example/idp/internal/web"
 	"eid.example/idp/storage"
+	"eid.example/idp/storage/sqldb"
 	"eid.example/idp/storage/storagetest"
 )
 
@@ -320,4 +321,13 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// audited counts the audit rows of an action about a person.
+func (r *rig) audited(key string, action audit.Action) int {
+	r.t.Helper()
+	n, err := sqldb.One(r.t.Context(), r.engine.DB, func(row sqldb.Row) (n int, err error) { return n, row.Scan(&n) },
+		`SELECT count(*) FROM audit_rows WHERE account_id = $1 AND action = $2`, r.ids[key], action)
+	must(r.t, err)
+	return n
 }
