@@ -20,8 +20,8 @@ import (
 	"eid.example/idp/storage/storagetest"
 )
 
-// record writes an audit row about an account, together with an end that matters to nobody.
-func record(t *testing.T, s *storage.Store, now time.Time, holder account.ID, request string) {
+// recordEvent writes an audit row about an account, together with an end that matters to nobody.
+func recordEvent(t *testing.T, s *storage.Store, now time.Time, holder account.ID, request string) {
 	t.Helper()
 	err := s.End(t.Context(), revocation.End{Family: "f" + request, At: now}, audit.Event{
 		At: now, Action: audit.TokensRevoked, Actor: "system", Account: holder, Request: request, Detail: map[string]string{"why": "thử"},
@@ -77,7 +77,7 @@ func TestTwoInstancesSealOneChain(t *testing.T) {
 		for i := range 4 {
 			writers.Go(func() {
 				for n := range 25 {
-					record(t, instances[i%2], e.Now(), "a1", fmt.Sprintf("%d-%d", i, n))
+					recordEvent(t, instances[i%2], e.Now(), "a1", fmt.Sprintf("%d-%d", i, n))
 				}
 			})
 			sealers.Go(func() {
@@ -116,7 +116,7 @@ func TestTamperingInTheDatabaseIsFound(t *testing.T) {
 			t.Parallel()
 			storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
 				for i := range 5 {
-					record(t, e.Store, e.Now(), "a1", fmt.Sprint(i))
+					recordEvent(t, e.Store, e.Now(), "a1", fmt.Sprint(i))
 				}
 				sealAll(t, e.Store)
 				head, err := e.Store.AuditHead(t.Context())
@@ -179,7 +179,7 @@ func TestRowsAreSealedWithinASecondAndCheckpointsAreWrittenHourly(t *testing.T) 
 			defer close(ended)
 			(&audit.Sealer{Book: e.Store, Signer: mark{}, Path: path, Now: e.Now}).Run(ctx)
 		}()
-		record(t, e.Store, e.Now(), "a1", "1")
+		recordEvent(t, e.Store, e.Now(), "a1", "1")
 		time.Sleep(time.Second)
 		if r := verify(t, e.Store); r.Rows != 1 || !r.OK() {
 			t.Errorf("after a second: %+v", r)
@@ -188,12 +188,12 @@ func TestRowsAreSealedWithinASecondAndCheckpointsAreWrittenHourly(t *testing.T) 
 		if got := readCheckpoints(t, path); len(got) != 1 {
 			t.Errorf("after two hours with one row: %q", got)
 		}
-		record(t, e.Store, e.Now(), "a1", "2")
+		recordEvent(t, e.Store, e.Now(), "a1", "2")
 		time.Sleep(time.Hour)
 		if got := readCheckpoints(t, path); len(got) != 2 {
 			t.Errorf("after three hours: %q", got)
 		}
-		record(t, e.Store, e.Now(), "a1", "3")
+		recordEvent(t, e.Store, e.Now(), "a1", "3")
 		cancel()
 		<-ended
 		checkpoints := readCheckpoints(t, path)
@@ -207,8 +207,8 @@ func TestTheHolderReadsWhatConcernsThem(t *testing.T) {
 	t.Parallel()
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
 		for i := range 5 {
-			record(t, e.Store, e.Now(), "a1", fmt.Sprint(i))
-			record(t, e.Store, e.Now(), "a2", fmt.Sprint("other", i))
+			recordEvent(t, e.Store, e.Now(), "a1", fmt.Sprint(i))
+			recordEvent(t, e.Store, e.Now(), "a2", fmt.Sprint("other", i))
 		}
 		var read []string
 		before := int64(0)
@@ -239,7 +239,7 @@ func TestPostgresRefusesToChangeTheLog(t *testing.T) {
 		if e.DB.Engine() != "postgres" {
 			return // the embedded engine leaves it to the chain
 		}
-		record(t, e.Store, e.Now(), "a1", "1")
+		recordEvent(t, e.Store, e.Now(), "a1", "1")
 		for state := range 2 {
 			for _, text := range []string{
 				`UPDATE audit_rows SET actor = 'nobody'`,
