@@ -40,7 +40,9 @@ func (s *Stage) openParties(context.Context) error {
 		handler, err := party.new(rp.Config{
 			Issuer: s.options.Config.Issuer, ClientID: c.ID, ClientSecret: c.Secret, BaseURL: party.at.url(), HTTPClient: s.trust,
 			Now: s.Clock.Now, Log: s.options.Log, People: people, Neighbours: []rp.Link{
-				{Name: "Cổng dịch vụ công", URL: s.ports.portal.url()}, {Name: "Hàng không", URL: s.ports.airline.url()}, {Name: "Ngân hàng", URL: s.ports.bank.url()},
+				{Name: "Cổng dịch vụ công", NameEN: "Public services", URL: s.ports.portal.url()},
+				{Name: "Hàng không", NameEN: "Airline", URL: s.ports.airline.url()},
+				{Name: "Ngân hàng", NameEN: "Bank", URL: s.ports.bank.url()},
 			},
 		})
 		if err != nil {
