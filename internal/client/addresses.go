@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -91,22 +90,6 @@ func (r Rules) origin(s string) error {
 	}
 	if s != u.Scheme+"://"+u.Host {
 		return fmt.Errorf("has to be an origin without a path, like %s://%s", u.Scheme, u.Host)
-	}
-	return nil
-}
-
-// logo checks the address of a logo: a web address, or the picture itself.
-func (r Rules) logo(s string) error {
-	media, content, found := strings.Cut(strings.TrimPrefix(s, "data:"), ";base64,")
-	if !found || !strings.HasPrefix(s, "data:") {
-		_, err := r.webAddress(s)
-		return err
-	}
-	if media != "image/png" && media != "image/jpeg" && media != "image/webp" {
-		return errors.New("a picture in the file has to be image/png, image/jpeg or image/webp")
-	}
-	if raw, err := base64.StdEncoding.Strict().DecodeString(content); err != nil || len(raw) == 0 || len(raw) > 12<<10 {
-		return errors.New("a picture in the file has to be base64 of at most 12 KiB")
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func (r Rules) identity(o *object, c *Client) {
 	c.TermsURI = r.link(o, "tos_uri")
 	c.LogoURI = o.text("logo_uri")
 	if c.LogoURI != "" {
-		if err := r.logo(c.LogoURI); err != nil {
+		if _, _, err := picture(c.LogoURI); err != nil {
 			o.wrong("logo_uri", "%v", err)
 		}
 	}

@@ -1,7 +1,8 @@
 // Package services shows the public register of relying parties and verifiers: who may ask people
 // for what, why, on which legal basis, under which agreement, and how long they keep it.
 //
-//	GET /services        everybody; ?q= finds by name, with or without accents
+//	GET /services             everybody; ?q= finds by name, with or without accents
+//	GET /services/logo/{id}   the logo that lies in a registration
 //
 // It reads the one register of clients and adds nothing to it; clients that never ask a person for
 // anything are not in it.
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -21,6 +23,7 @@ import (
 
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/fault"
 	"eid.example/idp/internal/policy"
 	"eid.example/idp/internal/web"
 )
@@ -49,9 +52,12 @@ func New(site *web.Site, clients Clients) (*Register, error) {
 	return &Register{clients: clients, pages: pages}, nil
 }
 
-// Routes is GET /services.
+// Routes of the register.
 func (g *Register) Routes() []web.Route {
-	return []web.Route{{Pattern: "GET /services", Kind: web.Page, Handler: g.show}}
+	return []web.Route{
+		{Pattern: "GET /services", Kind: web.Page, Handler: g.show},
+		{Pattern: "GET /services/logo/{id}", Kind: web.Asset, Handler: g.logo},
+	}
 }
 
 type page struct {
@@ -60,11 +66,12 @@ type page struct {
 }
 
 type service struct {
-	ID, Name, Domain, Mark string
-	Home, Policy           string
-	Agreement              string
-	Agreed                 time.Time // zero when there is none
-	Purposes               []purpose
+	ID, Name, Domain string
+	Logo, Mark       string
+	Home, Policy     string
+	Agreement        string
+	Agreed           time.Time // zero when there is none
+	Purposes         []purpose
 }
 
 type purpose struct {
@@ -100,6 +107,26 @@ func (g *Register) show(w http.ResponseWriter, r *http.Request) error {
 	return g.pages.Render(w, r, http.StatusOK, "services", p)
 }
 
+// logo serves the picture of a registration. It was checked to be a picture when it came in.
+func (g *Register) logo(w http.ResponseWriter, r *http.Request) error {
+	clients, err := g.clients.List(r.Context())
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(clients, func(c client.Client) bool { return string(c.ID) == r.PathValue("id") })
+	if at < 0 {
+		return fault.NotFound
+	}
+	mediaType, content, ok := clients[at].Picture()
+	if !ok {
+		return fault.NotFound
+	}
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+	w.Write(content) // the browser may be gone
+	return nil
+}
+
 // matches compares as the eye does: without case and accents.
 func matches(c client.Client, query string) bool {
 	wanted := client.Skeleton(query)
@@ -113,6 +140,9 @@ func matches(c client.Client, query string) bool {
 
 func describe(c client.Client, locale string) service {
 	s := service{ID: string(c.ID), Name: c.Name.In(locale), Domain: c.Domain, Home: c.HomeURI, Policy: c.PolicyURI, Agreement: c.Agreement.Number}
+	if _, _, ok := c.Picture(); ok {
+		s.Logo = c.LogoAddress()
+	}
 	first, _ := utf8.DecodeRuneInString(s.Name)
 	s.Mark = strings.ToUpper(string(first))
 	if day, err := time.Parse(time.DateOnly, c.Agreement.Date); err == nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"html"
+	"image/png"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -137,5 +139,29 @@ func TestRegisterThatDoesNotAnswerIsNoServerError(t *testing.T) {
 	}
 	if status, body := get(t, open(t, register{}), "/services", "en"); status != http.StatusOK || !strings.Contains(body, "No service matches") {
 		t.Errorf("an empty register: %d", status)
+	}
+}
+
+var logoAddress = regexp.MustCompile(`<img src="(/services/logo/portal\?v=[0-9a-f]{12})"`)
+
+func TestLogoComesFromOurOwnAddress(t *testing.T) {
+	t.Parallel()
+	h := open(t, example(t))
+	_, body := get(t, h, "/services", "vi")
+	found := logoAddress.FindStringSubmatch(body)
+	if found == nil {
+		t.Fatal("the portal's logo is not shown")
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", found[1], nil))
+	picture, err := png.Decode(w.Body)
+	if err != nil || picture.Bounds().Dx() != 64 || w.Code != http.StatusOK || w.Header().Get("Content-Type") != "image/png" ||
+		w.Header().Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+		t.Errorf("%d, %v, %v", w.Code, w.Header(), err)
+	}
+	for _, id := range []string{"bank", "nobody", "%00"} {
+		if status, _ := get(t, h, "/services/logo/"+id, "vi"); status != http.StatusNotFound {
+			t.Errorf("logo of %s: %d", id, status)
+		}
 	}
 }
