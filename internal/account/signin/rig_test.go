@@ -20,6 +20,7 @@ import (
 	"eid.example/idp/internal/account/signin"
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/cast"
+	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/fault"
 	"eid.example/idp/internal/notify"
 	"eid.example/idp/internal/policy"
@@ -330,4 +331,28 @@ func (r *rig) audited(key string, action audit.Action) int {
 		`SELECT count(*) FROM audit_rows WHERE account_id = $1 AND action = $2`, r.ids[key], action)
 	must(r.t, err)
 	return n
+}
+
+// serviceWith is one more service over the same stores, with something exchanged.
+func (r *rig) serviceWith(adjust func(*signin.Deps)) *signin.Service {
+	r.t.Helper()
+	other := &rig{t: r.t, engine: r.engine, people: r.people, ids: r.ids}
+	other.start(adjust)
+	return other.service
+}
+
+// countingStore counts the exchanges with the expiring store.
+type countingStore struct {
+	expiring.Store
+	calls int
+}
+
+func (c *countingStore) Get(ctx context.Context, keys ...expiring.Key) ([]expiring.Value, error) {
+	c.calls++
+	return c.Store.Get(ctx, keys...)
+}
+
+func (c *countingStore) Swap(ctx context.Context, key expiring.Key, old, new []byte, ttl time.Duration) (bool, error) {
+	c.calls++
+	return c.Store.Swap(ctx, key, old, new, ttl)
 }
