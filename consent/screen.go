@@ -107,7 +107,7 @@ func (d *Desk) party(c *client.Client, locale string) party {
 	}
 	// Pictures come from our own origin only (img-src 'self'): a relying party's server must not
 	// learn who is looking at a consent screen.
-	if logo := strings.TrimPrefix(c.LogoURI, d.Site.URL("")); web.Local(logo) {
+	if logo := strings.TrimPrefix(c.LogoAddress(), d.Site.URL("")); web.Local(logo) {
 		p.Logo = logo
 	}
 	return p
