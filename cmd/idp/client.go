@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"time"
 
 	"eid.example/idp/internal/audit"
@@ -12,14 +13,24 @@ import (
 	"eid.example/idp/storage"
 )
 
-const clientUsage = "apply -f FILE | list | check ID"
+const clientUsage = `usage: idp client apply -f FILE   register and change; a client that is not in the file stays as it is
+       idp client list            all clients
+       idp client check ID        what a client may do, in words
+  takes the settings of 'idp serve' as well; docs/clients.example.yaml is a file with comments`
+
+var errClientUsage = fmt.Errorf("%w: apply -f FILE, list, or check ID", errUsage)
 
 // clients is `idp client`: it may run beside a server, which notices within half a second.
 func clients(ctx context.Context, env environment) error {
-	if len(env.args) == 0 || asksHelp(env.args) {
-		return fmt.Errorf("%w: %s", errUsage, clientUsage)
+	if asksHelp(env.args) {
+		_, err := fmt.Fprintln(env.out, clientUsage)
+		return err
 	}
-	c, err := settings(env)
+	work, flags, err := clientWork(env)
+	if err != nil {
+		return err
+	}
+	c, err := settings(env.environ, flags)
 	if err != nil {
 		return err
 	}
@@ -31,30 +42,42 @@ func clients(ctx context.Context, env environment) error {
 	if _, err := storage.Migrate(ctx, db, time.Now()); err != nil {
 		return err
 	}
-	store := storage.New(db, time.Now)
-	switch env.args[0] {
-	case "apply":
-		return applyClients(ctx, env, store)
-	case "list":
-		return listClients(ctx, env, store)
-	case "check":
-		return checkClient(ctx, env, store)
-	}
-	return fmt.Errorf("%w: %s", errUsage, clientUsage)
+	return work(ctx, env.out, storage.New(db, time.Now))
 }
 
-func applyClients(ctx context.Context, env environment, store *storage.Store) error {
-	flags := flag.NewFlagSet("idp client apply", flag.ContinueOnError)
-	flags.SetOutput(env.log)
-	file := flags.String("f", "", "the file; docs/clients.example.yaml is one with comments")
-	if err := flags.Parse(env.args[1:]); err != nil || *file == "" || flags.NArg() > 0 {
-		return fmt.Errorf("%w: apply -f FILE", errUsage)
+type clientJob func(ctx context.Context, out io.Writer, store *storage.Store) error
+
+// clientWork reads what is to be done; the rest of the arguments are settings.
+func clientWork(env environment) (clientJob, []string, error) {
+	own, rest, err := takeFlags(env.args, "f")
+	if err != nil {
+		return nil, nil, err
 	}
-	raw, err := os.ReadFile(*file)
+	if len(rest) == 0 {
+		return nil, nil, errClientUsage
+	}
+	verb, rest := rest[0], rest[1:]
+	switch {
+	case verb == "apply" && own["f"] != "":
+		return func(ctx context.Context, out io.Writer, store *storage.Store) error {
+			return applyClients(ctx, out, store, own["f"])
+		}, rest, nil
+	case verb == "list" && len(own) == 0:
+		return listClients, rest, nil
+	case verb == "check" && len(own) == 0 && len(rest) > 0 && !strings.HasPrefix(rest[0], "-"):
+		return func(ctx context.Context, out io.Writer, store *storage.Store) error {
+			return checkClient(ctx, out, store, rest[0])
+		}, rest[1:], nil
+	}
+	return nil, nil, errClientUsage
+}
+
+func applyClients(ctx context.Context, out io.Writer, store *storage.Store, file string) error {
+	raw, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	registrations, err := client.ParseFile(*file, raw)
+	registrations, err := client.ParseFile(file, raw)
 	if err != nil {
 		return err
 	}
@@ -62,7 +85,7 @@ func applyClients(ctx context.Context, env environment, store *storage.Store) er
 	if err != nil {
 		return err
 	}
-	complete, made, err := client.Complete(*file, registrations, registered)
+	complete, made, err := client.Complete(file, registrations, registered)
 	if err != nil {
 		return err
 	}
@@ -71,9 +94,9 @@ func applyClients(ctx context.Context, env environment, store *storage.Store) er
 		return err
 	}
 	for _, s := range made {
-		fmt.Fprintf(env.out, "secret of %s, shown only now: %s\n", s.Client, s.Secret)
+		fmt.Fprintf(out, "secret of %s, shown only now: %s\n", s.Client, s.Secret)
 	}
-	fmt.Fprintf(env.out, "%d new, %d changed, %d as they were\n", len(created), len(updated), len(complete)-len(created)-len(updated))
+	fmt.Fprintf(out, "%d new, %d changed, %d as they were\n", len(created), len(updated), len(complete)-len(created)-len(updated))
 	return nil
 }
 
@@ -82,7 +105,7 @@ func applied(c client.Client, created bool) audit.Event {
 		Detail: map[string]string{"created": fmt.Sprint(created)}}
 }
 
-func listClients(ctx context.Context, env environment, store *storage.Store) error {
+func listClients(ctx context.Context, out io.Writer, store *storage.Store) error {
 	all, err := store.Clients(ctx)
 	if err != nil {
 		return err
@@ -92,19 +115,16 @@ func listClients(ctx context.Context, env environment, store *storage.Store) err
 		if c.Disabled {
 			state = "  disabled"
 		}
-		fmt.Fprintf(env.out, "%-24s %-9s %-20s %s%s\n", c.ID, c.Class, c.AuthMethod, c.Name.VI, state)
+		fmt.Fprintf(out, "%-24s %-9s %-20s %s%s\n", c.ID, c.Class, c.AuthMethod, c.Name.VI, state)
 	}
 	return nil
 }
 
-func checkClient(ctx context.Context, env environment, store *storage.Store) error {
-	if len(env.args) != 2 {
-		return fmt.Errorf("%w: check ID", errUsage)
-	}
-	c, err := store.Client(ctx, client.ID(env.args[1]))
+func checkClient(ctx context.Context, out io.Writer, store *storage.Store, id string) error {
+	c, err := store.Client(ctx, client.ID(id))
 	if err != nil {
-		return fmt.Errorf("client %s: %w", env.args[1], err)
+		return fmt.Errorf("client %s: %w", id, err)
 	}
-	_, err = fmt.Fprint(env.out, c.Explain("en"))
+	_, err = fmt.Fprint(out, c.Explain("en"))
 	return err
 }

@@ -6,11 +6,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"time"
 
 	"eid.example/idp/internal/server"
 	"eid.example/idp/storage"
-	"eid.example/idp/storage/sqldb"
-	"time"
 )
 
 func serve(ctx context.Context, env environment) error {
@@ -36,6 +35,9 @@ func serve(ctx context.Context, env environment) error {
 	}
 	log.Info("serving", "issuer", c.Issuer, "listen", c.Listen, "ops", c.OpsListen,
 		"database", engine(c.DatabaseURL, "postgres"), "expiring", engine(c.RedisURL, "redis"))
+	if c.SMSURL == "" {
+		log.Warn("no SMS gateway: nobody can sign in with two factors; set IDP_SMS_URL")
+	}
 	err = s.Serve(ctx, []net.Listener{public}, []net.Listener{ops})
 	if closing := s.Close(); err == nil {
 		err = closing
@@ -57,8 +59,13 @@ func jsonLog(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, nil))
 }
 
+// migrate is `idp migrate`: serve does the same at its start.
 func migrate(ctx context.Context, env environment) error {
-	c, err := settings(env)
+	if asksHelp(env.args) {
+		_, err := fmt.Fprintln(env.out, "usage: idp migrate [settings of 'idp serve']")
+		return err
+	}
+	c, err := settings(env.environ, env.args)
 	if err != nil {
 		return err
 	}
@@ -75,18 +82,4 @@ func migrate(ctx context.Context, env environment) error {
 		fmt.Fprintln(env.out, "the schema is up to date")
 	}
 	return err
-}
-
-// settings reads the configuration for a command that works on the stores beside a server: it
-// needs no issuer.
-func settings(env environment) (server.Config, error) {
-	c, err := server.LoadConfig(append([]string{"IDP_ISSUER=http://localhost"}, env.environ...), nil)
-	if err != nil {
-		return c, fmt.Errorf("%w: %w", errUsage, err)
-	}
-	return c, nil
-}
-
-func openDatabase(ctx context.Context, c server.Config) (sqldb.DB, error) {
-	return server.OpenDatabase(ctx, c, server.Options{})
 }

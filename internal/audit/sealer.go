@@ -41,6 +41,7 @@ type Sealer struct {
 	// whoever can write the database cannot; copies elsewhere are better still.
 	Path string
 	Now  func() time.Time
+	Log  *slog.Logger // default: slog.Default
 
 	written Head // by the last checkpoint
 }
@@ -49,7 +50,7 @@ type Sealer struct {
 func (s *Sealer) Run(ctx context.Context) {
 	ticker := time.NewTicker(sealEvery)
 	defer ticker.Stop()
-	due := time.Now().Add(checkpointEvery)
+	due := time.Now() // a server that crashes in its first hour leaves a witness too
 	failing := false
 	for {
 		select {
@@ -66,17 +67,24 @@ func (s *Sealer) Run(ctx context.Context) {
 			}
 		}
 		if err != nil && !failing && ctx.Err() == nil {
-			slog.ErrorContext(ctx, "audit rows are not sealed", "error", err)
+			s.log().ErrorContext(ctx, "audit rows are not sealed", "error", err)
 		}
 		failing = err != nil
 	}
+}
+
+func (s *Sealer) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.Default()
+	}
+	return s.Log
 }
 
 func (s *Sealer) finish(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
 	if err := errors.Join(s.seal(ctx), s.writeCheckpoint(ctx)); err != nil {
-		slog.ErrorContext(ctx, "no audit checkpoint at the end", "error", err)
+		s.log().ErrorContext(ctx, "no audit checkpoint at the end", "error", err)
 	}
 }
 

@@ -100,7 +100,7 @@ func TestSMSIsPostedToTheGateway(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	defer gateway.Close()
-	sender := notify.FromAddresses(strings.Replace(gateway.URL, "http://", "http://:s3cret@", 1)+"/messages", "")
+	sender := notify.FromAddresses(strings.Replace(gateway.URL, "http://", "http://:s3cret@", 1)+"/messages", "", slog.New(slog.DiscardHandler))
 	defer sender.Close(t.Context())
 	if err := sender.Send(t.Context(), codeTo(t, "0600000001")); err != nil {
 		t.Fatal(err)

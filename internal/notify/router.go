@@ -139,7 +139,7 @@ func (q *Queue) Close(ctx context.Context) error {
 //
 //	https://:TOKEN@gateway.example/messages
 //	smtps://user:password@mail.example:465?from=no-reply@id.example
-func FromAddresses(sms, smtp string) Urgent {
+func FromAddresses(sms, smtp string, log *slog.Logger) Urgent {
 	var r Router
 	if u, err := url.Parse(sms); sms != "" && err == nil {
 		token, _ := u.User.Password()
@@ -149,7 +149,7 @@ func FromAddresses(sms, smtp string) Urgent {
 	if smtp != "" {
 		r.EMail = &SMTP{URL: smtp}
 	}
-	return Urgent{Now: r, Later: NewQueue(r, slog.Default())}
+	return Urgent{Now: r, Later: NewQueue(r, log)}
 }
 
 // CheckAddresses says what is wrong with the addresses of FromAddresses, without repeating the

@@ -2,12 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
@@ -40,17 +40,19 @@ func Build(ctx context.Context, c Config, o Options) (*Server, error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Server{Config: c, log: o.Log, stop: stop, draining: make(chan struct{}), metrics: newMetrics()}
-	if err := s.openStores(ctx, o); err != nil {
-		stop()
+	certificate, err := c.certificate()
+	if err != nil {
 		return nil, err
 	}
-	if err := s.assemble(work, o); err != nil {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Server{Config: c, log: o.Log, stop: stop, draining: make(chan struct{}), metrics: newMetrics(), tls: certificate,
+		notices: func(context.Context) error { return nil }}
+	if err = s.openStores(ctx, o); err == nil {
+		err = s.assemble(work, o)
+	}
+	if err != nil {
 		stop()
-		s.values.Close()
-		s.db.Close()
-		return nil, err
+		return nil, errors.Join(err, s.closeStores())
 	}
 	return s, nil
 }
@@ -70,32 +72,43 @@ func (o Options) withDefaults() Options {
 
 // openStores connects the database and the store of expiring values, and migrates.
 func (s *Server) openStores(ctx context.Context, o Options) (err error) {
+	if s.Config.DatabaseURL == "" && !o.Beside {
+		if s.lock, err = lockFolder(s.Config.DataDir); err != nil {
+			return err
+		}
+	}
 	if s.db, err = OpenDatabase(ctx, s.Config, o); err != nil {
 		return err
 	}
 	if s.Config.RedisURL == "" {
 		s.values = ephemeral.NewSQL(s.db, o.Now)
-	} else if s.values, err = ephemeral.NewRedis(ctx, s.Config.RedisURL, ephemeral.Options{Prefix: o.Prefix, Exchange: o.Exchange}); err != nil {
-		s.db.Close()
-		return fmt.Errorf("redis: %w", err)
-	}
-	applied, err := storage.Migrate(ctx, s.db, o.Now())
-	if err != nil {
-		s.values.Close()
-		s.db.Close()
+	} else if s.values, err = openRedis(ctx, s.Config.RedisURL, o); err != nil {
 		return err
 	}
+	applied, err := storage.Migrate(ctx, s.db, o.Now())
 	if len(applied) > 0 {
 		o.Log.Info("schema brought up to date", "migrations", len(applied))
 	}
-	return nil
+	return err
 }
 
-// OpenDatabase opens the database of a configuration, without migrating it.
+func openRedis(ctx context.Context, address string, o Options) (values, error) {
+	r, err := ephemeral.NewRedis(ctx, address, ephemeral.Options{Prefix: o.Prefix, Exchange: o.Exchange})
+	if err != nil { // a nil *Redis must not become a non-nil values
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	return r, nil
+}
+
+// OpenDatabase opens the database of a configuration, without migrating it. An embedded one is
+// created when there is none.
 func OpenDatabase(ctx context.Context, c Config, o Options) (sqldb.DB, error) {
 	address := c.DatabaseURL
 	if address == "" {
-		address = filepath.Join(c.DataDir, "idp.db")
+		address = c.DatabaseFile()
+		if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("data folder: %w", err)
+		}
 	}
 	db, err := sqldb.Open(ctx, address, sqldb.Options{Schema: o.Schema, Exchange: o.Exchange})
 	if err != nil {
@@ -135,7 +148,7 @@ func (s *Server) assemble(ctx context.Context, o Options) error {
 	}
 	mux := http.NewServeMux()
 	s.Site.Mount(mux, append(routes, s.Site.SharedRoutes()...)...)
-	s.handler = s.Site.Wrap(mux)
+	s.handler = s.departing(s.Site.Wrap(mux))
 	s.background(ctx, s.Keys.Run)
 	s.background(ctx, s.Clients.Run)
 	return s.seal(ctx, o)
@@ -199,7 +212,10 @@ func (s *Server) sender(o Options) notify.Sender {
 	if o.Sender != nil {
 		return o.Sender
 	}
-	return notify.FromAddresses(s.Config.SMSURL, s.Config.SMTPURL)
+	urgent := notify.FromAddresses(s.Config.SMSURL, s.Config.SMTPURL, o.Log)
+	s.notices = urgent.Close
+	s.metrics.counter("idp_notices_dropped_total", "Notices that were not taken because the queue was full.", urgent.Later.Dropped)
+	return urgent
 }
 
 // tokenKeys are the keys that sign tokens, and the secrets of the provider.

@@ -7,10 +7,12 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 
+	"eid.example/idp/internal/notify"
 	"eid.example/idp/internal/policy"
 )
 
@@ -212,12 +214,18 @@ func (c *Config) check() (problems []error) {
 			bad(name+"_FILE", errFile.Error()+" "+value[1:])
 		}
 	}
+	if err := notify.CheckAddresses(c.SMSURL, c.SMTPURL); err != nil {
+		bad("IDP_SMS_URL, IDP_SMTP_URL", err.Error())
+	}
 	if c.Embedded() && err == nil && u.Host != "" && !isLoopback(u.Hostname()) && c.AllowEmbedded != "1" {
 		bad("IDP_DATABASE_URL", "the embedded stores are for one process on one machine; name PostgreSQL and Redis, or set IDP_ALLOW_EMBEDDED=1")
 	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return problems
 }
+
+// DatabaseFile is the embedded database.
+func (c Config) DatabaseFile() string { return filepath.Join(c.DataDir, "idp.db") }
 
 // Embedded reports whether either store is the embedded one.
 func (c Config) Embedded() bool { return c.DatabaseURL == "" || c.RedisURL == "" }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -52,12 +51,17 @@ func (m *metrics) register(source policy.Source, took time.Duration, err error) 
 	m.registers.WithLabelValues(string(source), result).Observe(took.Seconds())
 }
 
+// counter is read when somebody looks.
+func (m *metrics) counter(name, help string, read func() int64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(read()) }))
+}
+
 // gauges are read when somebody looks.
 func (s *Server) gauges() {
 	gauge := func(name, help string, read func() float64) {
 		s.metrics.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
 	}
-	gauge("idp_password_hashes", "Password hashes computed since the start.", func() float64 { return float64(s.SignIn.Hashes()) })
+	s.metrics.counter("idp_password_hashes_total", "Password hashes computed.", s.SignIn.Hashes)
 	gauge("idp_password_hashes_waiting", "Password hashes running or waiting.", func() float64 { return float64(s.SignIn.Hashing()) })
 	gauge("idp_ends_followed", "1 while this instance hears of locks, withdrawals and sign-outs in time.", func() float64 {
 		if s.follower.Healthy() {
@@ -111,19 +115,4 @@ func writeStatus(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(v) // the caller may be gone
-}
-
-// tls offers 1.3, and in 1.2 only the suites that FAPI 2.0 allows (Security Profile, section 5.2.1).
-func (s *Server) tls() (*tls.Config, error) {
-	certificate, err := tls.LoadX509KeyPair(s.Config.TLSCertFile, s.Config.TLSKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-		},
-	}, nil
 }

@@ -4,16 +4,17 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
 	"eid.example/idp/internal/account/signin"
-	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/keyring"
 	"eid.example/idp/internal/notify"
 	"eid.example/idp/internal/web"
@@ -36,6 +37,8 @@ type Options struct {
 	Prefix    string                           // prefix of Redis keys, in tests
 	// CreateRoot makes a root key when there is none. Otherwise only the embedded database gets one.
 	CreateRoot bool
+	// Beside lets a second server use the same embedded database (tests of two instances).
+	Beside bool
 }
 
 // Server is the assembled product.
@@ -48,11 +51,13 @@ type Server struct {
 	Keys    *keyring.Keyring
 	Site    *web.Site
 
+	lock     *os.File // of the embedded database
 	db       sqldb.DB
 	values   values
+	notices  func(context.Context) error // sends what is queued
 	follower *storage.Follower
-	sealer   *audit.Sealer
 	handler  http.Handler
+	tls      *tls.Config // nil: a proxy speaks TLS
 	metrics  *metrics
 	log      *slog.Logger
 	stop     context.CancelFunc
@@ -72,9 +77,26 @@ func (s *Server) background(ctx context.Context, fn func(context.Context)) {
 // Close stops the background work and closes the stores. Listeners must be drained before.
 func (s *Server) Close() error {
 	s.SignIn.Wait()
+	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	err := s.notices(drain)
 	s.stop()
 	s.running.Wait()
-	return errors.Join(s.values.Close(), s.db.Close())
+	return errors.Join(err, s.closeStores())
+}
+
+func (s *Server) closeStores() error {
+	var errs []error
+	if s.values != nil {
+		errs = append(errs, s.values.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Limits of the listeners: a slow or silent client holds nothing for long.
@@ -102,43 +124,48 @@ func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 func (s *Server) Serve(ctx context.Context, public, ops []net.Listener) error {
 	main := NewHTTPServer(s.handler, s.log)
 	side := NewHTTPServer(s.opsHandler(), s.log)
-	if s.Config.TLSCertFile != "" {
-		tlsConfig, err := s.tls()
-		if err != nil {
-			return err
-		}
-		main.TLSConfig = tlsConfig
-	}
+	main.TLSConfig = s.tls
 	failed := make(chan error, len(public)+len(ops))
 	for _, l := range public {
-		go func() { failed <- serveOn(main, l, s.Config.TLSCertFile != "") }()
+		go func() { failed <- serveOn(main, l) }()
 	}
 	for _, l := range ops {
-		go func() { failed <- serveOn(side, l, false) }()
+		go func() { failed <- serveOn(side, l) }()
 	}
+	var err error
 	select {
-	case err := <-failed:
-		return err
+	case err = <-failed:
 	case <-ctx.Done():
 	}
 	s.once.Do(func() { close(s.draining) })
 	time.Sleep(farewell)
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	return errors.Join(main.Shutdown(drain), side.Shutdown(drain))
+	return errors.Join(err, main.Shutdown(drain), side.Shutdown(drain))
 }
 
-func serveOn(s *http.Server, l net.Listener, tls bool) error {
-	var err error
-	if tls {
-		err = s.ServeTLS(l, "", "")
-	} else {
-		err = s.Serve(l)
+// departing lets go of kept-alive connections, with each answer, once the server drains: closing an
+// idle one could cross with a request that is on its way.
+func (s *Server) departing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-s.draining:
+			w.Header().Set("Connection", "close") // with HTTP/2 this sends GOAWAY
+		default:
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func serveOn(s *http.Server, l net.Listener) error {
+	serve := s.Serve
+	if s.TLSConfig != nil {
+		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("listener %s: %w", l.Addr(), err)
 	}
-	return fmt.Errorf("listener %s: %w", l.Addr(), err)
+	return nil
 }
 
 // Listen opens an address; one that is taken is an error that says what to do.
