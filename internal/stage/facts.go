@@ -90,7 +90,8 @@ func factsOf(p cast.Person) PersonFacts {
 
 func (s *Stage) noteClient(key string, c client.Client, secret string) {
 	f := ClientFacts{Key: key, ID: string(c.ID), Secret: secret, AuthMethod: string(c.AuthMethod), Class: string(c.Class),
-		GrantTypes: c.GrantTypes, RedirectURIs: c.RedirectURIs, Scopes: []policy.Scope{}, Purposes: []string{}}
+		GrantTypes: append([]string{}, c.GrantTypes...), RedirectURIs: append([]string{}, c.RedirectURIs...), // a list, also when empty
+		Scopes: []policy.Scope{}, Purposes: []string{}}
 	seen := map[policy.Scope]bool{}
 	for _, p := range c.Purposes {
 		f.Purposes = append(f.Purposes, p.ID)
