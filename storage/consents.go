@@ -81,6 +81,7 @@ func (s *Store) Refuse(ctx context.Context, u consent.Use, e audit.Event) error 
 // Withdraw ends a grant and what rests on it. Among concurrent calls the guarded update has one winner.
 func (s *Store) Withdraw(ctx context.Context, holder account.ID, id string, at time.Time, e audit.Event) (consent.Grant, error) {
 	var out consent.Grant
+	var ended []string
 	err := s.db.InTx(ctx, func(tx sqldb.Tx) error {
 		g, err := sqldb.One(ctx, tx, scanConsent, `UPDATE consents SET withdrawn_at = $3
 			WHERE id = $1 AND account_id = $2 AND withdrawn_at IS NULL RETURNING `+consentColumns, id, holder, at)
@@ -88,7 +89,7 @@ func (s *Store) Withdraw(ctx context.Context, holder account.ID, id string, at t
 			return err
 		}
 		out = g
-		ended := []string{g.ID}
+		ended = []string{g.ID}
 		if !g.Share {
 			others, err := withdrawOthers(ctx, tx, g, at)
 			if err != nil {
@@ -103,7 +104,13 @@ func (s *Store) Withdraw(ctx context.Context, holder account.ID, id string, at t
 		}
 		return run(ctx, tx, auditRow(e))
 	})
-	return out, err
+	if err != nil {
+		return out, err
+	}
+	for _, id := range ended {
+		s.noteEnd(revocation.End{Consent: id, At: at})
+	}
+	return out, nil
 }
 
 // withdrawOthers ends the grants that a newer one replaced, and the newer one when the holder chose
