@@ -127,10 +127,10 @@ func (s *Server) Serve(ctx context.Context, public, ops []net.Listener) error {
 	main.TLSConfig = s.tls
 	failed := make(chan error, len(public)+len(ops))
 	for _, l := range public {
-		go func() { failed <- serveOn(main, l) }()
+		go func() { failed <- serveOn(main, l, s.Config.TLSCertFile != "") }()
 	}
 	for _, l := range ops {
-		go func() { failed <- serveOn(side, l) }()
+		go func() { failed <- serveOn(side, l, false) }()
 	}
 	var err error
 	select {
@@ -157,9 +157,10 @@ func (s *Server) departing(next http.Handler) http.Handler {
 	})
 }
 
-func serveOn(s *http.Server, l net.Listener) error {
+// serveOn is told whether to speak TLS: Serve itself sets TLSConfig, for the sake of HTTP/2.
+func serveOn(s *http.Server, l net.Listener, tls bool) error {
 	serve := s.Serve
-	if s.TLSConfig != nil {
+	if tls {
 		serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
 	}
 	if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
