@@ -225,3 +225,25 @@ func endSignInsOf(id account.ID, at time.Time) sqldb.Statement {
 		Args: []any{at, id},
 	}
 }
+
+// SweepSignIns deletes what no longer matters and returns the number of rows.
+func (s *Store) SweepSignIns(ctx context.Context, quiet, forget time.Time) (int64, error) {
+	var total int64
+	for _, sweep := range []struct {
+		sql    string
+		before time.Time
+	}{
+		{`DELETE FROM tries WHERE last_at < $1`, quiet},
+		{`DELETE FROM sms_budgets WHERE last_at < $1`, quiet},
+		{`DELETE FROM sms_codes WHERE expires_at < $1`, quiet},
+		{`DELETE FROM sign_ins WHERE started_at < $1`, forget},
+		{`DELETE FROM known_browsers WHERE last_at < $1`, forget},
+	} {
+		n, err := s.db.Exec(ctx, sweep.sql, sweep.before)
+		total += n
+		if err != nil {
+			return total, fmt.Errorf("sweep sign-ins: %w", err)
+		}
+	}
+	return total, nil
+}

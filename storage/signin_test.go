@@ -243,3 +243,32 @@ func TestSignInsAreListedAndEndedByTheirHolderAlone(t *testing.T) {
 		}
 	})
 }
+
+func TestSweepingTakesOnlyWhatIsOld(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		a, now := enrolled(t, e, "M1"), e.Now()
+		for sid, at := range map[account.SessionID]time.Time{"old": now.Add(-2 * time.Hour), "new": now} {
+			try := signin.Try{Who: string(sid), Kind: signin.TriesPassword}
+			_, err := e.Store.ReserveTry(t.Context(), try, ten, at)
+			ok(t, err)
+			_, _, err = e.Store.ReserveCode(t.Context(), string(sid), signin.Budget{PerDay: 1}, at)
+			ok(t, err)
+			ok(t, e.Store.PutCode(t.Context(), signin.Code{Session: sid, Account: a.ID, MAC: "m", SentAt: at, Expires: at}, about(a.ID, audit.CodeSent, at)))
+			ok(t, e.Store.StartSignIn(t.Context(), signIn(a.ID, sid, at), about(a.ID, audit.SignedIn, at)))
+		}
+		swept, err := e.Store.SweepSignIns(t.Context(), now.Add(-time.Hour), now.Add(-time.Hour))
+		ok(t, err)
+		if swept != 5 {
+			t.Errorf("%d rows were swept, want 5: one of each table", swept)
+		}
+		if state, err := e.Store.TryState(t.Context(), signin.Try{Who: "new", Kind: signin.TriesPassword}); err != nil || state.Streak != 1 {
+			t.Errorf("the new count: %+v %v", state, err)
+		}
+		list, err := e.Store.SignInsOf(t.Context(), a.ID, now.Add(-24*time.Hour))
+		ok(t, err)
+		if len(list) != 1 || list[0].Session != "new" {
+			t.Errorf("sign-ins left: %+v", list)
+		}
+	})
+}

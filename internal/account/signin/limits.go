@@ -66,6 +66,8 @@ const (
 	codeLife     = 5 * time.Minute
 	progressLife = 15 * time.Minute
 	alarmLife    = 7 * day
+	quietFor     = 400 * day // longer than any wait and than the year that codeLimit is made for
+	remembered   = 2 * 365 * day
 )
 
 // Try names one count.

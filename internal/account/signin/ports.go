@@ -110,6 +110,13 @@ type Endings interface {
 	Lock(ctx context.Context, id account.ID, reason account.LockReason, at time.Time, e audit.Event) error
 }
 
+// Sweeper deletes what no longer matters.
+type Sweeper interface {
+	// SweepSignIns deletes used codes, counts and budgets that nothing has touched since quiet, and
+	// the record of sign-ins and browsers older than forget. It returns the number of rows.
+	SweepSignIns(ctx context.Context, quiet, forget time.Time) (int64, error)
+}
+
 // Passwords replaces passwords.
 type Passwords interface {
 	// SetPassword also ends every session but one and forgets the wrong passwords counted so far.

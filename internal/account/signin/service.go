@@ -81,6 +81,24 @@ func New(d Deps) (*Service, error) {
 // counts as expired.
 func (s *Service) SetFlows(f Flows) { s.flows.Store(&f) }
 
+// Sweep deletes what nobody needs any more from a store, every hour until ctx ends. Nothing
+// depends on it but space.
+func (s *Service) Sweep(ctx context.Context, store Sweeper) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		now := s.Now()
+		if _, err := store.SweepSignIns(ctx, now.Add(-quietFor), now.Add(-remembered)); err != nil && ctx.Err() == nil {
+			s.Log.WarnContext(ctx, "old sign-ins not swept", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // Wait returns when all notices are on their way: for shutdown and for tests.
 func (s *Service) Wait() { s.notices.Wait() }
 

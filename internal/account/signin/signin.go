@@ -1,13 +1,22 @@
 // Package signin is how holders prove themselves in a browser, once for all services.
 //
-//	GET/POST /signin           number and password; then, when more is asked, the SMS code
-//	GET/POST /signin/code      the SMS code (step-up inside a session, or second step)
-//	/account, /account/...     my account: sessions, sign-out everywhere, "this was not me"
+//	/signin                    number and password
+//	/signin/code               the SMS code: a second factor inside the session (step-up)
+//	/signin/state              why the account may not sign in, and what to do
+//	/signin/renew              a password that is too old is changed on the way
+//	/signout, /signedout       end of the session, in this browser
+//	/, /account, /account/...  my account: sessions, password, "this was not me"
+//	/recover, /register, ...   where to go for what this site does not do by itself
 //
 // A sign-in happens for a flow (an authorization request in progress, ?flow=) or for a page of
 // our own (?next=). It never decides what a relying party gets: it only establishes the Session.
+//
+// The right password alone makes a session (acr 1); more is asked inside it, when a service needs
+// it. AuthAt is the last active proof with any factor; a password begins at one factor again.
+//
 // Guess limits live in the database under HMAC(number), whether the account exists or not
-// (limits.go); unknown number and wrong password answer alike, in text and in time.
+// (limits.go): a try is counted before the secret is looked at. Unknown number, wrong password and
+// right password while none may be tried answer alike, in text and in time.
 package signin
 
 import (
