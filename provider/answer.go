@@ -17,15 +17,9 @@ import (
 
 // answer issues the authorization code and sends the browser back. One request gives one code: the
 // stored request is claimed first, and whoever comes second gets a page.
-func (p *Provider) answer(w http.ResponseWriter, r *http.Request, s situation, g consent.Grant, stored bool) error {
-	if stored {
-		done, err := p.Values.Claim(r.Context(), expiring.Request.Of(s.request.ID), p.Lifetimes.Code)
-		if err != nil {
-			return err
-		}
-		if !done.First {
-			return p.refusePage("expired", fault.Expired)
-		}
+func (p *Provider) answer(w http.ResponseWriter, r *http.Request, s situation, g consent.Grant) error {
+	if err := p.finish(r, s.request); err != nil {
+		return err
 	}
 	scopes, claims := s.request.only(s.granted(g).Granted())
 	code := expiring.NewSecret()
@@ -37,13 +31,26 @@ func (p *Provider) answer(w http.ResponseWriter, r *http.Request, s situation, g
 		Redirect: s.request.RedirectURI, Challenge: s.request.Challenge, IssuedAt: s.now.UnixMicro(),
 		Expires: s.now.Add(p.Lifetimes.AccessToken).Unix(),
 	}
-	if !p.Ends.Ended(grant.bearer()) {
-		if err := p.putGrant(r.Context(), p.tokenOf(code), grant, p.Lifetimes.Code); err != nil {
-			return err
-		}
-		return p.respond(w, r, s.request, url.Values{"code": {code}})
+	if p.Ends.Ended(grant.bearer()) { // signed out in another tab meanwhile
+		return p.refusePage("expired", fault.Expired)
 	}
-	return p.refusePage("expired", fault.Expired) // signed out in another tab meanwhile
+	if err := p.putGrant(r.Context(), p.tokenOf(code), grant, p.Lifetimes.Code); err != nil {
+		return err
+	}
+	return p.respond(w, r, s.request, url.Values{"code": {code}})
+}
+
+// finish claims a kept request for its one answer, a code or an error. It stays for a moment, so
+// that whoever comes back to it learns that it has been answered.
+func (p *Provider) finish(r *http.Request, q *request) error {
+	if !q.kept {
+		return nil
+	}
+	done, err := p.Values.Claim(r.Context(), expiring.Request.Of(q.ID), p.Lifetimes.Code)
+	if err == nil && !done.First {
+		err = p.refusePage("expired", fault.Expired)
+	}
+	return err
 }
 
 // answerErr tells the relying party what went wrong. Failures that are not for it stay here.
@@ -59,10 +66,8 @@ func (p *Provider) answerErr(w http.ResponseWriter, r *http.Request, q *request,
 	if e.URI != "" {
 		v.Set("error_uri", e.URI)
 	}
-	if q.ID != "" {
-		if err := p.Values.Delete(r.Context(), expiring.Request.Of(q.ID)); err != nil {
-			return err
-		}
+	if err := p.finish(r, q); err != nil {
+		return err
 	}
 	return p.respond(w, r, q, v)
 }

@@ -33,11 +33,14 @@ func (p *Provider) authorizeGet(w http.ResponseWriter, r *http.Request) error {
 
 // authorizePost takes a request from a form, which may legitimately stand on another site
 // (OpenID Connect Core, section 3.1.2.1). Browsers leave our cookies out of such a POST, so it is
-// kept for a moment and read again by GET.
+// kept for a moment and read again by GET. Nothing is kept for somebody who is not registered.
 func (p *Provider) authorizePost(w http.ResponseWriter, r *http.Request) error {
 	values, err := readForm(r)
 	if err != nil {
 		return p.refusePage("request", err)
+	}
+	if _, err := p.asking(r, values); err != nil {
+		return err
 	}
 	return p.keepPosted(w, r, "/oauth2/authorize", values)
 }
@@ -51,6 +54,8 @@ func (p *Provider) keepPosted(w http.ResponseWriter, r *http.Request, path strin
 	return web.Redirect(w, r, path+"?posted="+handle)
 }
 
+// takePosted finds a posted form again. The handle is worth no more than the link that the form could
+// have been: it may be opened twice, and in another browser.
 func (p *Provider) takePosted(r *http.Request, handle string) (url.Values, error) {
 	found, err := p.Values.Get(r.Context(), expiring.Form.Of(handle))
 	if err != nil {
@@ -78,20 +83,36 @@ func readForm(r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
-// authorize checks who asks and where the answer would go before anything else: until both are
+// asking checks who asks and where the answer would go before anything else: until both are
 // certain, errors are pages of ours and never leave by redirect.
-func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, v url.Values) error {
-	for _, values := range v {
-		if len(values) > 1 {
-			return p.refusePage("duplicate", fault.Invalid)
-		}
+func (p *Provider) asking(r *http.Request, v url.Values) (*client.Client, error) {
+	if twice(v) {
+		return nil, p.refusePage("duplicate", fault.Invalid)
 	}
 	c, err := p.Clients.Find(r.Context(), client.ID(v.Get("client_id")))
-	if err != nil || c.Disabled || !c.May(client.AuthorizationCode) {
-		return p.refusePage("client", err)
+	if err != nil || c.Disabled || c.Class != client.Portal || !c.May(client.AuthorizationCode) {
+		return nil, p.refusePage("client", err)
 	}
 	if !c.AllowsRedirect(v.Get("redirect_uri")) {
-		return p.refusePage("redirect", fault.Invalid)
+		return nil, p.refusePage("redirect", fault.Invalid)
+	}
+	return c, nil
+}
+
+// twice reports whether a parameter is given more than once (RFC 6749, section 3.1).
+func twice(v url.Values) bool {
+	for _, values := range v {
+		if len(values) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, v url.Values) error {
+	c, err := p.asking(r, v)
+	if err != nil {
+		return err
 	}
 	q, err := p.parseRequest(c, v)
 	r = p.Site.AskLocale(w, r, q.UILocales)
@@ -100,7 +121,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, v url.Value
 	}
 	q.ID = rand.Text()
 	q.Browser = expiring.Hash(p.SignIn.BrowserID(w, r))
-	return p.advance(w, r, q, c, false)
+	return p.advance(w, r, q, c)
 }
 
 // refusePage is an error that must not go to any redirect_uri.
@@ -117,6 +138,7 @@ func (p *Provider) keep(r *http.Request, q *request) error {
 	if err != nil {
 		return err
 	}
+	q.kept = true
 	return p.Values.Put(r.Context(), expiring.Request.Of(q.ID), p.Keys.Seal("request", plain, []byte(q.ID)), p.Lifetimes.Interaction)
 }
 
@@ -135,7 +157,7 @@ func (p *Provider) load(r *http.Request, id string) (*request, *client.Client, e
 	if err != nil {
 		return nil, nil, gone
 	}
-	q := &request{ID: id}
+	q := &request{ID: id, kept: true}
 	if err := json.Unmarshal(plain, q); err != nil {
 		return nil, nil, gone
 	}

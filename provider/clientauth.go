@@ -67,7 +67,7 @@ func (p *Provider) authenticate(ctx context.Context, h http.Header, form url.Val
 		return nil, errInvalidClient
 	case err != nil:
 		return nil, err
-	case c.Disabled || c.AuthMethod != shown.method:
+	case c.Disabled || c.Class != client.Portal || c.AuthMethod != shown.method:
 		return nil, errInvalidClient
 	case !c.Public() && !c.CheckSecret(shown.secret):
 		return nil, errInvalidClient

@@ -178,8 +178,8 @@ func (p *Provider) weigh(r *http.Request, q *request, c *client.Client) (situati
 	return s, nil
 }
 
-// advance takes a request to its next step. stored tells whether it is kept already.
-func (p *Provider) advance(w http.ResponseWriter, r *http.Request, q *request, c *client.Client, stored bool) error {
+// advance takes a request to its next step.
+func (p *Provider) advance(w http.ResponseWriter, r *http.Request, q *request, c *client.Client) error {
 	s, err := p.weigh(r, q, c)
 	if err != nil {
 		return err
@@ -194,10 +194,10 @@ func (p *Provider) advance(w http.ResponseWriter, r *http.Request, q *request, c
 			return err
 		}
 		if reason == consent.Covered {
-			return p.answer(w, r, s, *grant, stored)
+			return p.answer(w, r, s, *grant)
 		}
 	}
-	if !stored {
+	if !q.kept {
 		if err := p.keep(r, q); err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (p *Provider) silent(w http.ResponseWriter, r *http.Request, s situation, v
 	if reason != consent.Covered {
 		return p.answerErr(w, r, s.request, &answerError{Code: "consent_required", Description: "the holder has to be asked: " + string(reason)})
 	}
-	return p.answer(w, r, s, *grant, false)
+	return p.answer(w, r, s, *grant)
 }
 
 func (p *Provider) cover(r *http.Request, s situation) (*consent.Grant, consent.Reason, *consent.Grant, error) {
@@ -237,7 +237,7 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return p.advance(w, r, q, c, true)
+	return p.advance(w, r, q, c)
 }
 
 // atConsent loads a request that has come as far as the consent screen; one that has not is sent
@@ -286,7 +286,7 @@ func (p *Provider) takeConsent(w http.ResponseWriter, r *http.Request) error {
 	case outcome.Grant == nil:
 		return p.answerErr(w, r, s.request, &answerError{Code: "access_denied", Description: "the holder declined"})
 	}
-	return p.answer(w, r, s, *outcome.Grant, true)
+	return p.answer(w, r, s, *outcome.Grant)
 }
 
 // cancel is the way back to the service from any page of the flow.

@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+
+	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/fault"
 	"eid.example/idp/internal/web"
 )
@@ -21,12 +24,40 @@ func (p *Provider) protocol(next web.Handler) web.Handler {
 		if err != nil {
 			return p.writeProtocolError(w, r, errBadRequest("the body must be application/x-www-form-urlencoded and at most 64 KiB"))
 		}
-		for _, values := range form {
-			if len(values) > 1 {
-				return p.writeProtocolError(w, r, errBadRequest("a parameter is given twice"))
-			}
+		if twice(form) {
+			return p.writeProtocolError(w, r, errBadRequest("a parameter is given twice"))
 		}
-		return next(&challenger{ResponseWriter: w}, r)
+		w = &challenger{ResponseWriter: w}
+		if _, err := readCredentials(r.Header, form); err != nil {
+			return p.writeProtocolError(w, r, err)
+		}
+		return next(w, r)
+	}
+}
+
+// grantTypes lets only the grant types that are offered go on to the library, which has opinions on
+// others and repeats what it was sent.
+func (p *Provider) grantTypes(next web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		switch r.PostForm.Get("grant_type") {
+		case client.AuthorizationCode, client.RefreshToken, client.ClientCredentials:
+			return next(w, r)
+		case "":
+			return p.writeProtocolError(w, r, errBadRequest("grant_type is missing"))
+		}
+		return p.writeProtocolError(w, r, oidc.ErrUnsupportedGrantType().WithDescription("this grant type is not offered"))
+	}
+}
+
+// noHead refuses HEAD where a GET takes a step or an answer (net/http gives HEAD to GET handlers):
+// a link checker must not use up a request in progress or sign anybody out.
+func noHead(next web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method == http.MethodHead {
+			w.Header().Set("Allow", "GET, POST")
+			return &web.Problem{Status: http.StatusMethodNotAllowed, Key: "error.method"}
+		}
+		return next(w, r)
 	}
 }
 

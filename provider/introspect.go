@@ -90,21 +90,25 @@ func (l *library) Revocation(ctx context.Context, r *op.ClientRequest[oidc.Revoc
 }
 
 func (p *Provider) revoke(ctx context.Context, c *client.Client, token string) error {
-	if family, _, ok := p.parseRefreshToken(token); ok {
-		owner, err := p.Ledger.FamilyOwner(ctx, family)
-		if isNotFound(err) || err == nil && owner != c.ID {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		now := p.Now()
-		return p.Ledger.End(ctx, revocation.End{Family: family, At: now},
-			audit.Event{At: now, Action: audit.TokensRevoked, Actor: string(c.ID), Client: string(c.ID)})
+	if id, _, ok := p.parseRefreshToken(token); ok {
+		return p.revokeFamily(ctx, c, id)
 	}
 	g, _, ok, err := p.liveGrant(ctx, token)
 	if err != nil || !ok || g.Client != c.ID {
 		return err
 	}
 	return p.Values.Delete(ctx, expiring.Grant.Of(token))
+}
+
+func (p *Provider) revokeFamily(ctx context.Context, c *client.Client, id string) error {
+	family, err := p.Ledger.Family(ctx, id)
+	switch {
+	case isNotFound(err), err == nil && family.Client != c.ID:
+		return nil
+	case err != nil:
+		return err
+	}
+	now := p.Now()
+	return p.Ledger.End(ctx, revocation.End{Family: id, At: now}, audit.Event{At: now, Action: audit.TokensRevoked,
+		Actor: string(c.ID), Account: family.Account, Client: string(c.ID), Detail: map[string]string{"family": id}})
 }

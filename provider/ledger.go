@@ -22,8 +22,8 @@ type Ledger interface {
 	// fault.NotFound when the family is unknown, of another client, idle too long, past its end
 	// or ended; fault.Conflict when n is older: a replay.
 	Rotate(ctx context.Context, id string, n int64, c client.ID, now time.Time, tolerance, idle time.Duration) (Family, account.Account, error)
-	// FamilyOwner returns the client of a refresh family. fault.NotFound when there is none.
-	FamilyOwner(ctx context.Context, id string) (client.ID, error)
+	// Family returns a refresh family as it stands, also an ended one. fault.NotFound when there is none.
+	Family(ctx context.Context, id string) (Family, error)
 	// End ends before its time what the End names.
 	End(ctx context.Context, e revocation.End, ev audit.Event) error
 }

@@ -71,10 +71,8 @@ type logoutPage struct {
 }
 
 func (p *Provider) readLogout(r *http.Request, v url.Values) (q logoutRequest, err error) {
-	for _, values := range v {
-		if len(values) > 1 {
-			return q, p.refusePage("duplicate", fault.Invalid)
-		}
+	if twice(v) {
+		return q, p.refusePage("duplicate", fault.Invalid)
 	}
 	id := client.ID(v.Get("client_id"))
 	if hint := v.Get("id_token_hint"); hint != "" {
@@ -85,7 +83,7 @@ func (p *Provider) readLogout(r *http.Request, v url.Values) (q logoutRequest, e
 		id, q.session = client.ID(claims.Audience), account.SessionID(claims.Session)
 	}
 	if id != "" {
-		if q.client, err = p.Clients.Find(r.Context(), id); err != nil {
+		if q.client, err = p.Clients.Find(r.Context(), id); err != nil || q.client.Disabled {
 			return q, p.refusePage("client", err)
 		}
 	}
@@ -137,11 +135,7 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request, to string)
 
 func (p *Provider) loggedOut(w http.ResponseWriter, r *http.Request, to string) error {
 	if to == "" {
-		to = "/signed-out"
+		to = "/signedout" // the page of internal/account/signin
 	}
 	return web.Redirect(w, r, to)
-}
-
-func (p *Provider) signedOut(w http.ResponseWriter, r *http.Request) error {
-	return p.pages.Render(w, r, http.StatusOK, "signed_out", nil)
 }

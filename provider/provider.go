@@ -26,7 +26,6 @@ import (
 
 	"eid.example/idp/consent"
 	"eid.example/idp/internal/account"
-	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/policy"
@@ -147,35 +146,29 @@ func (p *Provider) Subject(c *client.Client, id account.ID) string {
 	return account.Subject(p.subjectKey, c.Sector(), id)
 }
 
-func (p *Provider) event(r *http.Request, action audit.Action, s account.Session, c client.ID) audit.Event {
-	return audit.Event{At: p.Now(), Action: action, Actor: string(s.Account), Account: s.Account, Client: string(c),
-		Request: web.RequestID(r.Context()), Address: p.Site.Network(r), Detail: map[string]string{}}
-}
-
 // Routes of the provider. Methods that a pattern does not name are answered 405 by the mux.
 func (p *Provider) Routes() []web.Route {
 	page := func(pattern string, h web.Handler) web.Route {
-		return web.Route{Pattern: pattern, Kind: web.Page, Handler: h}
+		return web.Route{Pattern: pattern, Kind: web.Page, Handler: noHead(h)}
 	}
 	open := func(pattern string, kind web.Kind, h web.Handler) web.Route {
 		return web.Route{Pattern: pattern, Kind: kind, Handler: h, CrossSite: true}
 	}
 	routes := []web.Route{
-		open("GET /oauth2/authorize", web.Page, p.authorizeGet),
+		open("GET /oauth2/authorize", web.Page, noHead(p.authorizeGet)),
 		open("POST /oauth2/authorize", web.Page, p.authorizePost),
 		page("GET /oauth2/callback", p.callback),
 		page("GET /oauth2/cancel", p.cancel),
 		page("GET /consent", p.showConsent),
 		page("POST /consent", p.takeConsent),
-		open("GET /oauth2/logout", web.Page, p.logoutGet),
+		open("GET /oauth2/logout", web.Page, noHead(p.logoutGet)),
 		open("POST /oauth2/logout", web.Page, p.logoutPost),
 		page("POST /oauth2/logout/confirm", p.logoutConfirm),
-		page("GET /signed-out", p.signedOut),
 
-		open("POST /oauth2/token", web.API, p.cors(p.protocol(p.fromLibrary))),
+		open("POST /oauth2/token", web.API, p.cors(p.protocol(p.grantTypes(p.fromLibrary)))),
 		open("POST /oauth2/revoke", web.API, p.cors(p.protocol(p.fromLibrary))),
 		open("POST /oauth2/introspect", web.API, p.protocol(p.introspect)),
-		open("GET /oauth2/userinfo", web.API, p.cors(p.userinfo)),
+		open("GET /oauth2/userinfo", web.API, p.cors(noHead(p.userinfo))),
 		open("POST /oauth2/userinfo", web.API, p.cors(p.userinfo)),
 		open("GET /oauth2/jwks", web.Metadata, p.cors(p.jwks)),
 		open("GET /oauth2/keys/archive", web.Metadata, p.cors(p.archive)),

@@ -53,7 +53,8 @@ func (p *Provider) parseRefreshToken(token string) (family string, generation in
 }
 
 // RefreshToken rotates a refresh token: one exchange with the database (compare and set of the
-// generation, the holder), one with the expiring store (the new access token).
+// generation, the holder), two with the expiring store (the place of the new access token, and the
+// token itself).
 func (l *library) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
 	resp, err := l.p.rotate(ctx, r.Client.(rp).Client, r.Data)
 	return resp, l.p.failed(ctx, err)
@@ -67,13 +68,22 @@ func (p *Provider) rotate(ctx context.Context, c *client.Client, q *oidc.Refresh
 	if !ok {
 		return nil, errInvalidGrant
 	}
+	if err := p.checkNarrower(ctx, c, id, q.Scopes); err != nil {
+		return nil, err
+	}
+	// The place of the access token is taken first: when the expiring store does not answer, the
+	// family has not moved, and the client may come back with its token as late as it likes.
+	token := expiring.NewSecret()
+	if err := p.putGrant(ctx, token, grant{Code: true}, p.Lifetimes.Code); err != nil {
+		return nil, err
+	}
 	now := p.Now()
 	family, holder, err := p.Ledger.Rotate(ctx, id, generation, c.ID, now, rotationTolerance, p.Lifetimes.RefreshIdle)
 	switch {
 	case isNotFound(err):
 		return nil, errInvalidGrant
 	case errors.Is(err, fault.Conflict):
-		return nil, p.replayed(ctx, id, grant{Client: c.ID})
+		return nil, p.replayed(ctx, c, id, "")
 	case err != nil:
 		return nil, err
 	}
@@ -81,15 +91,39 @@ func (p *Provider) rotate(ctx context.Context, c *client.Client, q *oidc.Refresh
 	if err != nil {
 		return nil, err
 	}
-	token := expiring.NewSecret()
 	if err := p.putGrant(ctx, token, g, p.Lifetimes.AccessToken); err != nil {
 		return nil, err
 	}
 	return p.tokens(c, g, token, p.refreshToken(id, generation+1), holder)
 }
 
+// checkNarrower refuses a scope that the family does not have (RFC 6749, section 6), before the
+// token is spent. It costs an exchange only where a scope is named.
+func (p *Provider) checkNarrower(ctx context.Context, c *client.Client, id string, asked []string) error {
+	if len(asked) == 0 {
+		return nil
+	}
+	family, err := p.Ledger.Family(ctx, id)
+	switch {
+	case isNotFound(err), err == nil && family.Client != c.ID:
+		return errInvalidGrant
+	case err != nil:
+		return err
+	}
+	had := policy.ParseScopes(family.Scopes)
+	for _, s := range asked {
+		if !slices.Contains(had, policy.Scope(s)) {
+			return oidc.ErrInvalidScope().WithDescription("more than was granted")
+		}
+	}
+	if !slices.Contains(asked, string(policy.OpenID)) {
+		return oidc.ErrInvalidScope().WithDescription("scope must contain openid")
+	}
+	return nil
+}
+
 // renew puts a family through the gates again: level, registration and standing may have changed.
-// A narrower scope may be asked (RFC 6749, section 6); nothing wider, and always with openid.
+// The scope may be narrower than the family's, which keeps its own.
 func (p *Provider) renew(c *client.Client, f Family, holder account.Account, narrower []string, now time.Time) (grant, error) {
 	g := grant{Client: f.Client, Account: f.Account, Family: f.ID, Consent: f.Consent, Purpose: f.Purpose, Scopes: f.Scopes,
 		Claims: strings.Fields(f.Claims), ACR: f.ACR, Strength: f.Strength, AMR: strings.Fields(f.AMR), AuthAt: f.AuthAt.Unix(),
@@ -98,16 +132,7 @@ func (p *Provider) renew(c *client.Client, f Family, holder account.Account, nar
 		return g, errInvalidGrant
 	}
 	if len(narrower) > 0 {
-		asked := policy.ParseScopes(strings.Join(narrower, " "))
-		for _, s := range asked {
-			if !slices.Contains(g.scopes(), s) {
-				return g, oidc.ErrInvalidScope().WithDescription("more than was granted")
-			}
-		}
-		if !slices.Contains(asked, policy.OpenID) {
-			return g, oidc.ErrInvalidScope().WithDescription("scope must contain openid")
-		}
-		g.Scopes = policy.JoinScopes(asked)
+		g.Scopes = strings.Join(narrower, " ")
 	}
 	granted := p.regate(g, c, holder.Level, holder.Papers).Granted()
 	q := request{Scopes: g.scopes(), Claims: g.Claims}

@@ -34,7 +34,9 @@ type request struct {
 	HintSubject  string // sub of a verified id_token_hint, or asked by value
 	UILocales    []string
 	CreatedAt    time.Time
-	Browser      string // hash of the browser's cookie; empty until a POST has come back as a GET
+	Browser      string // hash of the browser's cookie
+
+	kept bool // lies in the store: it can be answered once
 }
 
 func (q *request) prompts(value string) bool { return slices.Contains(q.Prompt, value) }
@@ -76,7 +78,7 @@ func (p *Provider) parseRequest(c *client.Client, v url.Values) (*request, error
 		UILocales: strings.Fields(v.Get("ui_locales")), CreatedAt: p.Now(),
 	}
 	for _, check := range []func(*request, *client.Client, url.Values) error{
-		checkSizes, checkUnsupported, checkResponse, checkScope, checkPKCE, checkPrompt, p.checkMaxAge, checkClaims, p.checkHint,
+		checkSizes, checkUnsupported, checkResponse, checkClaims, checkScope, checkPKCE, checkPrompt, p.checkMaxAge, p.checkHint,
 	} {
 		if err := check(q, c, v); err != nil {
 			return q, err
@@ -109,7 +111,7 @@ func checkUnsupported(_ *request, _ *client.Client, v url.Values) error {
 	for name, code := range map[string]string{
 		"request": "request_not_supported", "request_uri": "request_uri_not_supported", "registration": "registration_not_supported",
 	} {
-		if v.Has(name) {
+		if v.Get(name) != "" { // empty is the same as absent (RFC 6749, section 3.1)
 			return &answerError{Code: code}
 		}
 	}
@@ -138,15 +140,15 @@ func checkScope(q *request, c *client.Client, _ url.Values) error {
 	if !slices.Contains(q.Scopes, policy.OpenID) {
 		return &answerError{Code: "invalid_scope", Description: "scope must contain openid"}
 	}
-	purpose, ok := c.PurposeFor(q.Purpose, q.Scopes)
-	if !ok {
-		return invalidRequest("vn_purpose is not registered for this client")
-	}
-	q.Purpose = purpose.ID
 	// offline_access without the right to refresh is ignored (OpenID Connect Core, section 11).
 	if !c.May(client.RefreshToken) {
 		q.Scopes = slices.DeleteFunc(q.Scopes, func(s policy.Scope) bool { return s == policy.OfflineAccess })
 	}
+	purpose, ok := c.PurposeFor(q.Purpose, q.asked())
+	if !ok {
+		return invalidRequest("vn_purpose is not registered for this client")
+	}
+	q.Purpose = purpose.ID
 	return nil
 }
 
@@ -184,20 +186,18 @@ func checkPrompt(q *request, _ *client.Client, _ url.Values) error {
 
 // checkMaxAge settles the moment after which the holder must have authenticated.
 func (p *Provider) checkMaxAge(q *request, c *client.Client, v url.Values) error {
-	if q.prompts("login") || q.prompts("select_account") {
-		q.After = q.CreatedAt
-		return nil
-	}
-	age := c.DefaultMaxAge
+	age, limited := c.DefaultMaxAge, c.DefaultMaxAge > 0
 	if text := v.Get("max_age"); text != "" {
 		seconds, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
 			return invalidRequest("max_age must be a number of seconds")
 		}
-		q.After = q.CreatedAt.Add(-time.Duration(seconds) * time.Second)
-		return nil
+		age, limited = time.Duration(seconds)*time.Second, true
 	}
-	if age > 0 {
+	if q.prompts("login") || q.prompts("select_account") {
+		age, limited = 0, true
+	}
+	if limited {
 		q.After = q.CreatedAt.Add(-age)
 	}
 	return nil
@@ -213,6 +213,9 @@ func (p *Provider) checkHint(q *request, c *client.Client, v url.Values) error {
 	claims, err := p.readIDToken(hint)
 	if err != nil || claims.Audience != string(c.ID) {
 		return invalidRequest("id_token_hint is not an ID token of this client")
+	}
+	if q.HintSubject != "" && q.HintSubject != claims.Subject {
+		return invalidRequest("id_token_hint and the asked sub are two persons")
 	}
 	q.HintSubject = claims.Subject
 	return nil

@@ -42,7 +42,7 @@ func (p *Provider) redeemCode(ctx context.Context, c *client.Client, q *oidc.Acc
 		return nil, errInvalidGrant
 	}
 	token := p.tokenOf(q.Code)
-	g, err := p.claimCode(ctx, q.Code, token)
+	g, err := p.claimCode(ctx, c, q.Code, token)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (p *Provider) redeemCode(ctx context.Context, c *client.Client, q *oidc.Acc
 
 // claimCode claims the grant of a code. A code that somebody redeemed before is a replay: whatever
 // came of it is ended (RFC 6749, section 4.1.2).
-func (p *Provider) claimCode(ctx context.Context, code, token string) (g grant, err error) {
+func (p *Provider) claimCode(ctx context.Context, c *client.Client, code, token string) (g grant, err error) {
 	value, err := p.Values.Claim(ctx, expiring.Grant.Of(token), p.Lifetimes.AccessToken)
 	switch {
 	case err != nil:
@@ -80,7 +80,7 @@ func (p *Provider) claimCode(ctx context.Context, code, token string) (g grant, 
 	case value.First:
 		return g, nil
 	case value.Found:
-		return g, p.replayed(ctx, g.Family, g)
+		return g, p.replayed(ctx, c, g.Family, g.Account)
 	}
 	family, err := p.Ledger.SpentFamily(ctx, expiring.Hash(code))
 	switch {
@@ -89,14 +89,18 @@ func (p *Provider) claimCode(ctx context.Context, code, token string) (g grant, 
 	case err != nil:
 		return g, err
 	}
-	return g, p.replayed(ctx, family, g)
+	return g, p.replayed(ctx, c, family, "")
 }
 
-// replayed ends a family and answers invalid_grant.
-func (p *Provider) replayed(ctx context.Context, family string, g grant) error {
+// replayed ends a family and answers invalid_grant. by is who replayed, which need not be the
+// client that the family belongs to; holder is empty where it is not at hand.
+func (p *Provider) replayed(ctx context.Context, by *client.Client, family string, holder account.ID) error {
+	if p.Ends.Ended(revocation.Bearer{Family: family}) {
+		return errInvalidGrant // ended before: a caller cannot fill the ledger by repeating itself
+	}
 	now := p.Now()
-	err := p.Ledger.End(ctx, revocation.End{Family: family, At: now},
-		audit.Event{At: now, Action: audit.ReplaySeen, Actor: string(g.Client), Account: g.Account, Client: string(g.Client)})
+	err := p.Ledger.End(ctx, revocation.End{Family: family, At: now}, audit.Event{At: now, Action: audit.ReplaySeen,
+		Actor: string(by.ID), Account: holder, Client: string(by.ID), Detail: map[string]string{"family": family}})
 	if err != nil {
 		return err
 	}
@@ -160,7 +164,7 @@ func (l *library) ClientCredentialsExchange(ctx context.Context, r *op.ClientReq
 }
 
 func (p *Provider) serviceToken(ctx context.Context, c *client.Client, scopes []string) (*op.Response, error) {
-	if !c.May(client.ClientCredentials) {
+	if !c.May(client.ClientCredentials) || c.Public() {
 		return nil, errOtherGrant
 	}
 	if len(scopes) > 0 {

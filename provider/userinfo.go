@@ -28,8 +28,11 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.writeProtocolError(w, r, err)
 	}
-	if !ok || g.Account == "" {
+	switch {
+	case !ok:
 		return p.challenge(w, r, "invalid_token")
+	case g.Account == "": // a service's own token: alive, but about nobody
+		return p.challenge(w, r, "insufficient_scope")
 	}
 	c, err := p.Clients.Find(r.Context(), g.Client)
 	if err != nil || c.Disabled {
@@ -77,7 +80,7 @@ func bearerToken(r *http.Request) (token, problem string) {
 	case len(header) == 1:
 		scheme, rest, ok := strings.Cut(header[0], " ")
 		if !ok || !strings.EqualFold(scheme, "Bearer") {
-			return "", "invalid_token"
+			return "", "missing" // another scheme is no bearer token at all
 		}
 		return rest, ""
 	case form != "":
@@ -88,17 +91,17 @@ func bearerToken(r *http.Request) (token, problem string) {
 
 // challenge answers as RFC 6750, section 3 says; without any token it names no error.
 func (p *Provider) challenge(w http.ResponseWriter, r *http.Request, problem string) error {
-	status := http.StatusUnauthorized
-	value := `Bearer realm="idp"`
-	body := map[string]string{}
-	switch problem {
-	case "missing":
-	case "invalid_request":
-		status = http.StatusBadRequest
-		fallthrough
-	default:
+	status := map[string]int{"invalid_request": http.StatusBadRequest, "insufficient_scope": http.StatusForbidden}[problem]
+	if status == 0 {
+		status = http.StatusUnauthorized
+	}
+	value, body := `Bearer realm="idp"`, map[string]string{}
+	if problem != "missing" {
 		value += `, error="` + problem + `"`
 		body["error"] = problem
+	}
+	if problem == "insufficient_scope" {
+		value += `, scope="openid"`
 	}
 	w.Header().Set("WWW-Authenticate", value)
 	return writeJSON(w, status, body)
@@ -120,10 +123,7 @@ func (p *Provider) release(ctx context.Context, c *client.Client, g grant, token
 	if !slices.Contains(granted, policy.OpenID) {
 		return nil, "invalid_token", nil
 	}
-	claims, used, err := p.read(ctx, c, g, holder, granted)
-	if err != nil {
-		return nil, "", err
-	}
+	claims, used, whole := p.read(ctx, c, g, holder, granted)
 	if body, err = json.Marshal(claims); err != nil {
 		return nil, "", err
 	}
@@ -132,12 +132,20 @@ func (p *Provider) release(ctx context.Context, c *client.Client, g grant, token
 	if err := p.Uses.Used(ctx, use); err != nil {
 		return nil, "", err
 	}
+	if whole {
+		p.keepReleased(ctx, g, token, body)
+	}
+	return body, "", nil
+}
+
+// keepReleased keeps an answer for the life of its token. Failing to do so costs no more than
+// another reading of the registers.
+func (p *Provider) keepReleased(ctx context.Context, g grant, token string, body []byte) {
 	sealed := p.Keys.Seal("claims", body, []byte(expiring.Hash(token)))
 	left := time.Unix(g.Expires, 0).Sub(p.Now())
 	if err := p.Values.Put(ctx, expiring.Claims.Of(token), sealed, max(left, time.Second)); err != nil {
-		p.Log.WarnContext(ctx, "released claims not kept", "error", err.Error()) // read again next time
+		p.Log.WarnContext(ctx, "released claims not kept", "error", err.Error())
 	}
-	return body, "", nil
 }
 
 // missing tells in the answer itself which agreed item could not be had, and why.
@@ -147,23 +155,26 @@ type missing struct {
 }
 
 // read collects the claims of the granted scopes, with their provenance (verified_claims would
-// promise a trust framework; vn_sources is source and date per scope).
-func (p *Provider) read(ctx context.Context, c *client.Client, g grant, holder account.Account, granted []policy.Scope) (map[string]any, []policy.Scope, error) {
-	claims := map[string]any{
+// promise a trust framework; vn_sources is source and date per scope). whole is false when a
+// register could not answer now: asking again may bring more.
+func (p *Provider) read(ctx context.Context, c *client.Client, g grant, holder account.Account, granted []policy.Scope) (claims map[string]any, used []policy.Scope, whole bool) {
+	claims = map[string]any{
 		"sub": p.Subject(c, g.Account), "vn_account_level": int(holder.Level), "vn_card_status": holder.Card(p.Now()),
 		"acr": g.ACR, "amr": g.AMR, "auth_time": g.AuthAt,
 	}
-	whole := g.scopes()
+	scopes := g.scopes()
+	whole, used = true, []policy.Scope{policy.OpenID}
 	sources := map[policy.Scope]any{}
 	var lacking []missing
-	used := []policy.Scope{policy.OpenID}
 	for _, reading := range p.Registers.Read(ctx, holder, registerScopes(granted)) {
 		if reading.Problem != "" {
 			lacking = append(lacking, missing{reading.Scope, reading.Problem})
+			whole = whole && reading.Problem == registry.NoRecord
 			continue
 		}
 		for name, value := range reading.Claims {
-			if slices.Contains(whole, reading.Scope) || slices.Contains(g.Claims, name) {
+			asked := slices.Contains(scopes, reading.Scope) || slices.Contains(g.Claims, name)
+			if of, _ := policy.ScopeOf(name); asked && of == reading.Scope { // no register can overwrite sub or acr
 				claims[name] = value
 			}
 		}
@@ -176,7 +187,7 @@ func (p *Provider) read(ctx context.Context, c *client.Client, g grant, holder a
 	if len(lacking) > 0 {
 		claims["vn_missing"] = lacking
 	}
-	return claims, used, nil
+	return claims, used, whole
 }
 
 // registerScopes leaves out what no register answers.

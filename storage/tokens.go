@@ -52,10 +52,9 @@ func (s *Store) SpentFamily(ctx context.Context, codeHash string) (string, error
 	return sqldb.One(ctx, s.db, scanText, `SELECT family_id FROM spent_codes WHERE code_hash = $1`, codeHash)
 }
 
-// FamilyOwner returns the client of a refresh family; fault.NotFound when there is none.
-func (s *Store) FamilyOwner(ctx context.Context, id string) (client.ID, error) {
-	owner, err := sqldb.One(ctx, s.db, scanText, `SELECT client_id FROM refresh_families WHERE id = $1`, id)
-	return client.ID(owner), err
+// Family returns a refresh family as it stands, also an ended one; fault.NotFound when there is none.
+func (s *Store) Family(ctx context.Context, id string) (provider.Family, error) {
+	return sqldb.One(ctx, s.db, scanFamily, `SELECT `+familyColumns+` FROM refresh_families WHERE id = $1`, id)
 }
 
 func scanText(r sqldb.Row) (text string, err error) {
