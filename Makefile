@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help demo build test race check
 
+PACKAGES  ?= ./...
 TESTFLAGS ?=
 # Where goroutines of several instances meet.
 CONCURRENT = ./storage/... ./provider/... ./internal/account/signin/...
@@ -18,7 +19,7 @@ build: ## the programs, into bin/
 
 test: ## every test, on SQLite and on a PostgreSQL and a Redis of its own
 	scripts/install-needs.sh
-	scripts/with-stores.sh go test -count=1 -shuffle=on -timeout 15m $(TESTFLAGS) ./...
+	scripts/with-stores.sh go test -count=1 -shuffle=on -timeout 15m $(TESTFLAGS) $(PACKAGES)
 
 race: ## the race detector over what runs concurrently
 	scripts/install-needs.sh
