@@ -85,8 +85,8 @@ func prepare(ctx context.Context, o options) ([]tour, *world, func(), error) {
 		base, stop, err := serveSpecimens()
 		return specimenTours(), &world{Issuer: base}, stop, err
 	}
-	stop := func() {}
-	if o.base == "" {
+	stop, own := func() {}, o.base == ""
+	if own {
 		var err error
 		if o.base, stop, err = startDemo(ctx); err != nil {
 			return nil, nil, nil, err
@@ -97,5 +97,6 @@ func prepare(ctx context.Context, o options) ([]tour, *world, func(), error) {
 		stop()
 		return nil, nil, nil, err
 	}
+	w.own = own
 	return demoTours(), w, stop, nil
 }

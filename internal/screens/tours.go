@@ -14,6 +14,8 @@ func demoTours() []tour {
 		{"qr", qrTour},
 		{"account", accountTour},
 		{"mistakes", mistakesTour},
+		{"register-down", registerDownTour},
+		{"later", laterTour},
 	}
 }
 
@@ -39,11 +41,20 @@ func signInTour(v *visit) {
 	v.shot("wrong-password")
 	v.signIn("M10")
 	v.shot("signed-in")
+	v.open(everything + "&prompt=login")
+	v.shot("again")
 	v.open("/signout")
 	v.shot("sign-out")
 	v.press("#logout-confirm")
 	v.expect("#logged-out")
 	v.shot("signed-out")
+	v.open("/signin")
+	for range 11 { // one more than an account takes in an hour
+		v.fill("username", v.person("M11").Number)
+		v.fill("password", "not the password")
+		v.press("#login-submit")
+	}
+	v.shot("too-many")
 }
 
 func statesTour(v *visit) {
@@ -85,8 +96,14 @@ func portalTour(v *visit) {
 	v.shot("residence")
 }
 
+// everything asks for the whole catalogue, as the demo's test tool.
+const everything = "/oauth2/authorize?client_id=demo-tool&response_type=code&redirect_uri=http%3A%2F%2F127.0.0.1%2Fcallback" +
+	"&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256&state=s&scope=openid+profile+vn_age+phone+email+" +
+	"address+vn_pid+vn_portrait+vn_civil+vn_residence+vn_household+vn_id_card+vn_dependants+vn_driving_licence+vn_vehicle+" +
+	"vn_health_insurance+vn_social_insurance+vn_health_record+vn_tax+vn_foreigner"
+
 func levelOneTour(v *visit) {
-	v.visitParty("portal", "/login?service=residence_form")
+	v.open(everything)
 	v.signIn("M2")
 	v.expect("#consent-form")
 	v.shot("consent-greyed")
@@ -137,6 +154,8 @@ func airlineTour(v *visit) {
 	v.shot("consent")
 	v.agree(v.levelTwo())
 	v.shot("boarding-pass")
+	v.visitParty("airline", "/login?flight=SM802")
+	v.shot("international")
 	v.visitParty("airline", "/gate")
 	v.shot("gate")
 }
@@ -157,6 +176,19 @@ func qrTour(v *visit) {
 	v.shot("code")
 	v.press("#qr-cancel")
 	v.shot("taken-back")
+	v.press(".item .button.small")
+	v.agree(v.levelTwo())
+	v.expect("#qr-text")
+	shown, text := v.address(), v.text("#qr-text")
+	v.visitParty("airline", "/gate")
+	v.fill("qr", text)
+	v.press("#gate-submit")
+	v.shot("gate-verdict")
+	v.fill("qr", text)
+	v.press("#gate-submit")
+	v.shot("gate-used")
+	v.open(shown)
+	v.shot("received")
 }
 
 func accountTour(v *visit) {
@@ -168,6 +200,11 @@ func accountTour(v *visit) {
 	} {
 		v.open(page.path)
 		v.shot(page.name)
+	}
+	v.open("/account/sessions")
+	if notMe := "a[href*='not-me']"; v.has(notMe) {
+		v.press(notMe)
+		v.shot("not-me")
 	}
 	v.open("/account/consents")
 	v.press(".record h3 a")
@@ -187,11 +224,36 @@ func mistakesTour(v *visit) {
 		{"foreign-address", "/oauth2/authorize?client_id=demo-portal&response_type=code&scope=openid&redirect_uri=https%3A%2F%2Fevil.example%2F"},
 		{"lost-consent", "/consent?flow=unknown"},
 		{"lost-sign-in", "/signin?flow=unknown"},
-		{"wrong-way", "/oauth2/token"},
+		{"wrong-way", "/oauth2/logout/confirm"},
 	} {
 		v.open(page.path)
 		v.shot(page.name)
 	}
+}
+
+// registerDownTour shows the consent screen while a register does not answer.
+func registerDownTour(v *visit) {
+	v.behave("population", "down")
+	defer v.behave("population", "ok")
+	v.open(everything)
+	v.signIn("M7")
+	v.shot("consent")
+}
+
+// laterTour needs a clock that may be moved, so it walks through its own demo only.
+func laterTour(v *visit) {
+	if !v.world.own {
+		return
+	}
+	v.post(v.world.Clock, `{"advance": "4440h"}`) // 185 days
+	v.open("/signin")
+	v.signIn(v.levelTwo())
+	v.expect("#renew-form")
+	v.shot("renew-password")
+	v.fill("password", "short")
+	v.fill("repeat", "shorter")
+	v.press("#password-submit")
+	v.shot("renew-wrong")
 }
 
 // levelTwo is the citizen at level 2 of this visit.

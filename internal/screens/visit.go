@@ -133,6 +133,26 @@ func (v *visit) has(selector string) bool {
 	return ask(v, "look for "+selector, chromedp.Evaluate[bool](fmt.Sprintf("document.querySelector(%q) !== null", selector)))
 }
 
+// text is what an element shows.
+func (v *visit) text(selector string) string {
+	return ask(v, "read "+selector, chromedp.Text(chromedp.CSS(selector)))
+}
+
+// address of the page on screen.
+func (v *visit) address() string { return ask(v, "address", chromedp.Location()) }
+
+// post tells the demo's machinery something; it is no step of a person.
+func (v *visit) post(address, body string) {
+	if err := postJSON(v.ctx, address, body); err != nil && v.err == nil {
+		v.err = err
+	}
+}
+
+// behave sets how a register of the demo answers from now on.
+func (v *visit) behave(register, mode string) {
+	v.post(v.world.Simulators[register]+"/_behave", fmt.Sprintf(`{"mode": %q}`, mode))
+}
+
 // size of a window in CSS pixels.
 type size struct{ width, height int64 }
 
@@ -158,7 +178,7 @@ func (v *visit) look(s size, dark bool) {
 // shot takes the state on screen in all looks and checks it.
 func (v *visit) shot(name string) {
 	s := state{Tour: v.tour, Name: name, Lang: v.lang}
-	s.Address = ask(v, "address", chromedp.Location())
+	s.Address = v.address()
 	s.Title = ask(v, "title", chromedp.Title())
 	for _, take := range []struct {
 		look string

@@ -16,10 +16,14 @@ import (
 
 // world is what a tour knows: the demo's own description of itself (demo.json).
 type world struct {
-	Issuer string            `json:"issuer"`
-	URLs   map[string]string `json:"urls"`
-	People []person          `json:"people"`
-	Outbox string            `json:"outbox"`
+	Issuer     string            `json:"issuer"`
+	URLs       map[string]string `json:"urls"`
+	People     []person          `json:"people"`
+	Outbox     string            `json:"outbox"`
+	Clock      string            `json:"clock"`
+	Simulators map[string]string `json:"simulators"`
+
+	own bool // started by us, so that its clock may be moved
 }
 
 type person struct {
@@ -75,6 +79,26 @@ func getJSON(ctx context.Context, address string, into any) error {
 		return fmt.Errorf("%s: %s", address, answer.Status)
 	}
 	return json.NewDecoder(answer.Body).Decode(into)
+}
+
+// postJSON tells the demo's machinery to behave in some way.
+func postJSON(ctx context.Context, address, body string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode >= 300 {
+		return fmt.Errorf("%s: %s", address, answer.Status)
+	}
+	return nil
 }
 
 // port of the demo that the tours start; far from the usual one, which may be in use.
