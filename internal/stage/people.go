@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/account/signin"
+	"eid.example/idp/internal/account/signin"
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/cast"
 	"eid.example/idp/internal/fault"
@@ -45,11 +48,27 @@ func (s *Stage) admit(ctx context.Context, p cast.Person) error {
 	if _, _, err := s.Server.Store.ByNumber(ctx, a.Number); !errors.Is(err, fault.NotFound) {
 		return err // there already, or the database is away
 	}
-	c, err := s.Server.SignIn.NewCredentials(p.Password, p.Passcode)
+	c, err := s.credentials(ctx, p)
 	if err != nil {
 		return err
 	}
 	c.Account, c.PasswordAt = a.ID, now
 	return s.Server.Store.CreateAccount(ctx, a, c, audit.Event{At: now, Action: audit.AccountCreated, Actor: "system", Account: a.ID,
 		Detail: map[string]string{"by": "demo"}})
+}
+
+// credentials hashes a person's secrets. A machine with much else to do is told to come back later,
+// as people are; here that is no reason to give up.
+func (s *Stage) credentials(ctx context.Context, p cast.Person) (signin.Credentials, error) {
+	for {
+		c, err := s.Server.SignIn.NewCredentials(p.Password, p.Passcode)
+		if !errors.Is(err, fault.Busy) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return c, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
