@@ -21,6 +21,7 @@ type signInPage struct {
 	Errors    fieldErrors
 	Current   string // name of the holder who is signed in here and has to prove it again
 	Different bool   // the service expects another account than the one signed in here
+	Wrong     bool   // a number or password that is not right, or none may be tried
 	Host      string // ours, to be compared with the address bar
 }
 
@@ -124,7 +125,7 @@ func (s *Service) answerWrong(w http.ResponseWriter, r *http.Request, t target, 
 	if err := s.Tries.NoteRefused(r.Context(), s.eventOf(r, audit.SignInRefused, id)); err != nil {
 		return err
 	}
-	return s.renderSignIn(w, r, http.StatusUnprocessableEntity, signInPage{target: t, Username: username,
+	return s.renderSignIn(w, r, http.StatusUnprocessableEntity, signInPage{target: t, Username: username, Wrong: true,
 		Errors: []web.FieldError{s.fieldError(r, "password", "signin.error.wrong")}})
 }
 
