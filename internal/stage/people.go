@@ -9,7 +9,6 @@ import (
 
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/account/signin"
-	"eid.example/idp/internal/account/signin"
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/cast"
 	"eid.example/idp/internal/fault"

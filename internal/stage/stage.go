@@ -35,6 +35,7 @@ type Options struct {
 	Schema      string         // PostgreSQL schema, in tests
 	Prefix      string         // prefix of Redis keys, in tests
 	Exchange    func(string)   // called per exchange with a store, in tests
+	Sender      notify.Sender  // instead of the outbox, in tests
 }
 
 // Stage is an open demo.
@@ -100,8 +101,12 @@ func (s *Stage) settle() {
 }
 
 func (s *Stage) build(ctx context.Context) (err error) {
+	var sender notify.Sender = s.Outbox
+	if s.options.Sender != nil {
+		sender = s.options.Sender
+	}
 	s.Server, err = server.Build(ctx, s.options.Config, server.Options{
-		Now: s.Clock.Now, Log: s.options.Log, Sender: s.Outbox, Hash: s.options.Hash, Demo: true, Extra: s.routes,
+		Now: s.Clock.Now, Log: s.options.Log, Sender: sender, Hash: s.options.Hash, Demo: true, Extra: s.routes,
 		Schema: s.options.Schema, Prefix: s.options.Prefix, Exchange: s.options.Exchange, CreateRoot: true,
 	})
 	return err
@@ -128,7 +133,7 @@ func reset(dir string) error {
 			return err
 		}
 		for _, file := range files {
-			if err := os.Remove(file); err != nil {
+			if err := os.RemoveAll(file); err != nil { // checkpoints is a folder
 				return fmt.Errorf("reset: %w", err)
 			}
 		}
