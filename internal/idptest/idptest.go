@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"eid.example/idp/internal/account/signin"
+	"eid.example/idp/internal/notify"
 	"eid.example/idp/internal/server"
 	"eid.example/idp/internal/stage"
 	"eid.example/idp/storage/sqldb"
@@ -29,10 +30,15 @@ type IDP struct {
 	URL string // the issuer
 	Log *Log   // everything that was logged
 	t   testing.TB
+
+	started stage.Options // how it was started
 }
 
 // Cheap is password hashing that costs nothing worth mentioning.
 var Cheap = signin.Hashing{Memory: 64, Time: 1, Threads: 1, Parallel: 4}
+
+// WithoutMessages is a change for New: no gateway and no mail server, as serve without their addresses.
+func WithoutMessages(o *stage.Options) { o.Sender = notify.Router{} }
 
 // New starts a provider on the embedded pair. It stops when the test ends.
 func New(t testing.TB, change ...func(*stage.Options)) *IDP {
@@ -86,7 +92,7 @@ func start(t testing.TB, c server.Config, change []func(*stage.Options)) *IDP {
 			t.Errorf("the provider stopped with: %v", err)
 		}
 	})
-	return &IDP{Stage: s, URL: s.Facts.Issuer, Log: log, t: t}
+	return &IDP{Stage: s, URL: s.Facts.Issuer, Log: log, t: t, started: o}
 }
 
 func dropSchema(t testing.TB, address, schema string) {

@@ -151,6 +151,9 @@ func (s *Server) assemble(ctx context.Context, o Options) error {
 	s.handler = s.departing(s.Site.Wrap(mux))
 	s.background(ctx, s.Keys.Run)
 	s.background(ctx, s.Clients.Run)
+	if table, ok := s.values.(*ephemeral.SQL); ok {
+		s.background(ctx, table.Sweep)
+	}
 	return s.seal(ctx, o)
 }
 

@@ -104,7 +104,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	select {
 	case <-s.draining:
-		fail("status", "draining")
+		state["status"], status = "draining", http.StatusServiceUnavailable
 	default:
 	}
 	writeStatus(w, status, state)
