@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -57,6 +58,7 @@ type Redis struct {
 // nodes (?addr=host:port&addr=...) make it a Cluster. An address that cannot be read is
 // fault.Invalid, a server that does not answer fault.Unavailable.
 func NewRedis(ctx context.Context, address string, o Options) (*Redis, error) {
+	silence()
 	client, err := newClient(address, o.Timeout)
 	if err != nil {
 		return nil, fmt.Errorf("redis address: %w", fault.Invalid) // the address may hold a password
@@ -71,6 +73,14 @@ func NewRedis(ctx context.Context, address string, o Options) (*Redis, error) {
 	}
 	return r, nil
 }
+
+// silence stops the library from writing to standard error in a form of its own: whatever it has to
+// say also comes back as an error.
+var silence = sync.OnceFunc(func() { redis.SetLogger(noLog{}) })
+
+type noLog struct{}
+
+func (noLog) Printf(context.Context, string, ...any) {}
 
 // newClient never lets the library try again by itself: a claim whose answer was lost would come
 // back as a replay.
