@@ -1,0 +1,116 @@
+package server_test
+
+import (
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/stage"
+)
+
+const tries = 8
+
+// TestStoreExchanges counts what each operation asks of the stores; docs/performance.md has the
+// table. Pollers of the server count too, so the least of some tries is what the operation needs.
+func TestStoreExchanges(t *testing.T) {
+	counters := sync.Map{} // data folder -> *atomic.Int64: the pairs run side by side
+	count := func(o *stage.Options) {
+		n := new(atomic.Int64)
+		counters.Store(o.Config.DataDir, n)
+		o.Exchange = func(string) { n.Add(1) }
+	}
+	idptest.Each(t, func(t *testing.T, idp *idptest.IDP) {
+		counter, _ := counters.Load(idp.Server.Config.DataDir)
+		exchanges := counter.(*atomic.Int64)
+		least := func(op func()) int64 {
+			few := int64(1 << 62)
+			for range tries {
+				before := exchanges.Load()
+				op()
+				few = min(few, exchanges.Load()-before)
+			}
+			return few
+		}
+		for _, c := range operations(t, idp) {
+			got := least(c.do)
+			t.Logf("%-50s %d", c.name, got)
+			if got > c.most {
+				t.Errorf("%s takes %d exchanges with the stores, at most %d are needed", c.name, got, c.most)
+			}
+		}
+	}, count)
+}
+
+// pending is a code that was not redeemed yet.
+type pending struct {
+	flow *idptest.Flow
+	code string
+}
+
+type operation struct {
+	name string
+	most int64
+	do   func()
+}
+
+// operations are measured in this order; each uses what the ones before it left.
+func operations(t *testing.T, idp *idptest.IDP) []operation {
+	browser, holder := idp.Browser(), idp.Person("M1")
+	browser.SignedIn(idp.Flow("tool", "openid profile offline_access"), holder, "offline_access")
+	// What later operations need is prepared ahead, so that only their own exchanges are counted.
+	authorize := func() pending {
+		f := idp.Flow("tool", "openid profile offline_access")
+		return pending{f, browser.Get(f.Address()).WantLeft(f.Redirect).Get("code")}
+	}
+	codes, unread := make(chan pending, tries), make(chan idptest.Tokens, tries)
+	for range tries {
+		codes <- authorize()
+		unread <- redeem(t, idp, authorize())
+	}
+	tokens, read := redeem(t, idp, authorize()), redeem(t, idp, authorize())
+	idp.Userinfo(read.Access)
+	service, resource := idp.Client("service"), idp.Client("resource")
+	get := func(path string) func() {
+		return func() {
+			req, err := http.NewRequest("GET", idp.URL+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, _, _ := idp.Do(req); status != http.StatusOK {
+				t.Fatalf("%s answered %d", path, status)
+			}
+		}
+	}
+	return []operation{
+		{"authorize: live session, consent given, to the code", 4, func() { authorize() }},
+		{"code exchange", 2, func() { redeem(t, idp, <-codes) }},
+		{"refresh", 3, func() { tokens = renew(t, idp, tokens.Refresh) }},
+		{"client_credentials", 1, func() { idp.Token(service, url.Values{"grant_type": {"client_credentials"}}) }},
+		{"userinfo, first with a token", 4, func() { idp.Userinfo((<-unread).Access) }},
+		{"userinfo again", 1, func() { idp.Userinfo(read.Access) }},
+		{"introspection", 1, func() { idp.Post("/oauth2/introspect", url.Values{"token": {read.Access}}, idptest.Basic(resource)) }},
+		{"discovery", 0, get("/.well-known/openid-configuration")},
+		{"jwks", 0, get("/oauth2/jwks")},
+	}
+}
+
+func redeem(t *testing.T, idp *idptest.IDP, p pending) idptest.Tokens {
+	t.Helper()
+	status, _, answer := idp.Token(p.flow.Client, p.flow.Form(p.code))
+	if status != http.StatusOK {
+		t.Fatalf("token endpoint answered %d %v", status, answer)
+	}
+	return idptest.TokensOf(answer)
+}
+
+func renew(t *testing.T, idp *idptest.IDP, token string) idptest.Tokens {
+	t.Helper()
+	status, _, answer := idp.Token(idp.Client("tool"), url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+	if status != http.StatusOK {
+		t.Fatalf("refresh answered %d %v", status, answer)
+	}
+	return idptest.TokensOf(answer)
+}
