@@ -194,12 +194,12 @@ func lockOf(t *testing.T, result map[string]any) time.Time {
 func TestQRHasOneWinner(t *testing.T) {
 	each(t, func(t *testing.T, d *demo) {
 		who := d.person(t, "M11")
-		ref := reference(d.browser(t).show(who, "airline", "boarding"))
-		const many = 16
+		ref := reference(d.browser(t).show(who, "hotel", "lodging"))
+		const many = 12 // a verifier with more than 20 wrong codes a minute has to wait
 		answers := make(chan int, many)
 		for range many {
 			go func() {
-				status, _, _ := d.redeemQR(t, "airline", ref, rand.Text())
+				status, _, _ := d.redeemQR(t, "hotel", ref, rand.Text())
 				answers <- status
 			}()
 		}
@@ -208,7 +208,7 @@ func TestQRHasOneWinner(t *testing.T) {
 			switch status := <-answers; status {
 			case http.StatusOK:
 				won++
-			case http.StatusNotFound, http.StatusTooManyRequests:
+			case http.StatusNotFound:
 			default:
 				t.Errorf("status %d", status)
 			}

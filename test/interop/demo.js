@@ -1,0 +1,76 @@
+// Starts the demo with TLS and tells what demo.json tells.
+//
+//   IDP_BINARY     the program (scripts/interop.sh builds it)
+//   TLS_CERT_FILE  certificate for localhost; Node trusts it through NODE_EXTRA_CA_CERTS
+//   TLS_KEY_FILE   its key
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const offsets = [0, 11, 12, 13, 19] // of the demo's ports
+
+async function free(port) {
+  const server = createServer()
+  try {
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
+    return server.address().port
+  } catch {
+    return 0
+  } finally {
+    server.close()
+  }
+}
+
+async function freeBase() {
+  for (let i = 0; i < 50; i++) {
+    const base = await free(0)
+    const taken = await Promise.all(offsets.map((offset) => free(base + offset)))
+    if (base < 65000 && taken.every(Boolean)) return base
+  }
+  throw new Error('no free ports')
+}
+
+export async function startDemo() {
+  const { IDP_BINARY, TLS_CERT_FILE, TLS_KEY_FILE, ...env } = process.env
+  if (!IDP_BINARY || !TLS_CERT_FILE || !TLS_KEY_FILE) throw new Error('run this through scripts/interop.sh')
+  for (const name of Object.keys(env)) if (name.startsWith('IDP_')) delete env[name]
+  const base = await freeBase()
+  const issuer = `https://localhost:${base}`
+  const data = await mkdtemp(join(tmpdir(), 'interop-'))
+  const child = spawn(IDP_BINARY, ['demo', '-data', data, '-base-port', String(base), '-issuer', issuer], {
+    env: { ...env, IDP_TLS_CERT_FILE: TLS_CERT_FILE, IDP_TLS_KEY_FILE: TLS_KEY_FILE },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const ended = once(child, 'exit')
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text))
+  const stop = async () => {
+    if (child.exitCode === null) child.kill('SIGTERM')
+    await ended
+    await rm(data, { recursive: true, force: true })
+  }
+  for (let i = 0; i < 300; i++) {
+    if (child.exitCode !== null) break
+    try {
+      const facts = await (await fetch(`${issuer}/demo.json`)).json()
+      const find = (list) => (key) => list.find((one) => one.key === key)
+      return { ...facts, client: find(facts.clients), person: find(facts.people), stop }
+    } catch {
+      await sleep(100)
+    }
+  }
+  await stop()
+  throw new Error(`the demo does not answer: ${said}`)
+}
+
+// The newest code that was sent to a person.
+export async function code(demo, person) {
+  const sent = await (await fetch(`${demo.outbox}?to=${encodeURIComponent(person.phone)}`)).json()
+  return sent.filter((message) => message.code).at(-1).code
+}
