@@ -68,10 +68,7 @@ func (p *Provider) writeProtocolError(w http.ResponseWriter, r *http.Request, er
 	if errors.As(err, &withStatus) {
 		status = statusOf(withStatus)
 	}
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "2")
-	}
-	return writeJSON(w, status, map[string]string{"error": string(known.ErrorType), "error_description": known.Description})
+	return writeJSON(&challenger{ResponseWriter: w}, status, map[string]string{"error": string(known.ErrorType), "error_description": known.Description})
 }
 
 // statusOf reads the status of an op.StatusError, which keeps it to itself: its text starts with it.

@@ -61,12 +61,16 @@ func noHead(next web.Handler) web.Handler {
 	}
 }
 
-// challenger adds the challenge that a 401 must carry (RFC 6749, section 5.2) to answers of the library.
+// challenger adds to answers of the library what it leaves out: the challenge that a 401 must carry
+// (RFC 6749, section 5.2), and when to come back after a 503.
 type challenger struct{ http.ResponseWriter }
 
 func (c *challenger) WriteHeader(status int) {
-	if status == http.StatusUnauthorized && c.Header().Get("WWW-Authenticate") == "" {
+	switch status {
+	case http.StatusUnauthorized:
 		c.Header().Set("WWW-Authenticate", `Basic realm="idp"`)
+	case http.StatusServiceUnavailable:
+		c.Header().Set("Retry-After", "2")
 	}
 	c.ResponseWriter.WriteHeader(status)
 }

@@ -34,11 +34,15 @@ func (p *Provider) fromLibrary(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// VerifyClient authenticates the client of a token or revocation request.
+// VerifyClient authenticates the client of a token or revocation request, and is the one gate that
+// asks whether it is registered for the grant type.
 func (l *library) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
 	c, err := l.p.authenticate(ctx, r.Header, r.Form)
+	if grant := r.Form.Get("grant_type"); err == nil && grant != "" && !c.May(grant) {
+		err = errOtherGrant
+	}
 	if err != nil {
-		return nil, outward(err)
+		return nil, l.p.failed(ctx, err)
 	}
 	return rp{c}, nil
 }

@@ -61,9 +61,6 @@ func (l *library) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Ref
 }
 
 func (p *Provider) rotate(ctx context.Context, c *client.Client, q *oidc.RefreshTokenRequest) (*op.Response, error) {
-	if !c.May(client.RefreshToken) {
-		return nil, errOtherGrant
-	}
 	id, generation, ok := p.parseRefreshToken(q.RefreshToken)
 	if !ok {
 		return nil, errInvalidGrant

@@ -35,9 +35,6 @@ func (l *library) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acc
 }
 
 func (p *Provider) redeemCode(ctx context.Context, c *client.Client, q *oidc.AccessTokenRequest) (*op.Response, error) {
-	if !c.May(client.AuthorizationCode) {
-		return nil, errOtherGrant
-	}
 	if !secretForm(q.Code) {
 		return nil, errInvalidGrant
 	}
@@ -164,8 +161,8 @@ func (l *library) ClientCredentialsExchange(ctx context.Context, r *op.ClientReq
 }
 
 func (p *Provider) serviceToken(ctx context.Context, c *client.Client, scopes []string) (*op.Response, error) {
-	if !c.May(client.ClientCredentials) || c.Public() {
-		return nil, errOtherGrant
+	if c.Public() {
+		return nil, errInvalidClient // RFC 6749, section 4.4: confidential clients only
 	}
 	if len(scopes) > 0 {
 		return nil, oidc.ErrInvalidScope().WithDescription("no scope can be granted without a holder")
