@@ -1,7 +1,7 @@
 # `make` lists what there is. `make test` works on a fresh Debian 12 with Go, Node, git and make.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build test race check
+.PHONY: help demo build test race screens check
 
 PACKAGES  ?= ./...
 TESTFLAGS ?=
@@ -24,6 +24,10 @@ test: ## every test, on SQLite and on a PostgreSQL and a Redis of its own
 race: ## the race detector over what runs concurrently
 	scripts/install-needs.sh
 	CGO_ENABLED=1 scripts/with-stores.sh go test -race -count=1 -shuffle=on -timeout 15m $(TESTFLAGS) $(CONCURRENT)
+
+screens: ## every page and state in both languages as pictures, into screens/
+	scripts/install-needs.sh
+	go run ./internal/screens -out screens
 
 check: ## format, vet, staticcheck, floors
 	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r gofmt -l) || exit; \

@@ -118,3 +118,16 @@ func scanFamily(r sqldb.Row) (f provider.Family, err error) {
 }
 
 var _ provider.Ledger = (*Store)(nil)
+
+// spentKept is how long a redeemed code is remembered when no refresh family came of it: longer
+// than any access token lives.
+const spentKept = 24 * time.Hour
+
+// SweepTokens deletes refresh families that nobody can use any more, and spent codes whose family
+// is gone: a late replay of any other code still ends its family.
+func (s *Store) SweepTokens(ctx context.Context, now time.Time) error {
+	return s.db.Batch(ctx,
+		sqldb.Statement{SQL: `DELETE FROM refresh_families WHERE idle_until < $1 OR ends_at < $1`, Args: []any{now}},
+		sqldb.Statement{SQL: `DELETE FROM spent_codes WHERE spent_at < $1
+			AND NOT EXISTS (SELECT 1 FROM refresh_families f WHERE f.id = spent_codes.family_id)`, Args: []any{now.Add(-spentKept)}})
+}

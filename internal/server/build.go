@@ -151,6 +151,7 @@ func (s *Server) assemble(ctx context.Context, o Options) error {
 	s.handler = s.departing(s.Site.Wrap(mux))
 	s.background(ctx, s.Keys.Run)
 	s.background(ctx, s.Clients.Run)
+	s.sweep(ctx, o.Now)
 	if table, ok := s.values.(*ephemeral.SQL); ok {
 		s.background(ctx, table.Sweep)
 	}
