@@ -63,7 +63,11 @@ func readDetail(text string) map[string]string {
 // SealAudit implements audit.Book. Two instances that seal at once compute the same places: the
 // unique index on seq lets one of them through, and nothing of the other's that differs.
 func (s *Store) SealAudit(ctx context.Context, limit int) (int, error) {
-	head, err := s.AuditHead(ctx)
+	idle, err := s.allSealed(ctx)
+	if err != nil || idle {
+		return 0, err
+	}
+	head, err := s.AuditHead(ctx) // before the rows: of two sealers, the one with the older head must not write
 	if err != nil {
 		return 0, err
 	}
@@ -90,6 +94,14 @@ func (s *Store) SealAudit(ctx context.Context, limit int) (int, error) {
 		sealed += int(n)
 	}
 	return sealed, err
+}
+
+func (s *Store) allSealed(ctx context.Context) (bool, error) {
+	_, err := sqldb.One(ctx, s.db, scanID, `SELECT id FROM audit_rows WHERE seq IS NULL LIMIT 1`)
+	if errors.Is(err, fault.NotFound) {
+		return true, nil
+	}
+	return false, err
 }
 
 // AuditHead implements audit.Book.
