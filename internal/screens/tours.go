@@ -179,7 +179,7 @@ func qrTour(v *visit) {
 	v.press(".item .button.small")
 	v.agree(v.levelTwo())
 	v.expect("#qr-text")
-	shown, text := v.address(), v.text("#qr-text")
+	result, text := v.data("qr", "result"), v.text("#qr-text")
 	v.visitParty("airline", "/gate")
 	v.fill("qr", text)
 	v.press("#gate-submit")
@@ -187,7 +187,7 @@ func qrTour(v *visit) {
 	v.fill("qr", text)
 	v.press("#gate-submit")
 	v.shot("gate-used")
-	v.open(shown)
+	v.open(result)
 	v.shot("received")
 }
 

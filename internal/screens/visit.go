@@ -138,6 +138,11 @@ func (v *visit) text(selector string) string {
 	return ask(v, "read "+selector, chromedp.Text(chromedp.CSS(selector)))
 }
 
+// data is a data- attribute of the element with that id.
+func (v *visit) data(id, name string) string {
+	return ask(v, "read "+id, chromedp.Evaluate[string](fmt.Sprintf("document.getElementById(%q).dataset[%q]", id, name)))
+}
+
 // address of the page on screen.
 func (v *visit) address() string { return ask(v, "address", chromedp.Location()) }
 

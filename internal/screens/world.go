@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -104,25 +105,32 @@ func postJSON(ctx context.Context, address, body string) error {
 // port of the demo that the tours start; far from the usual one, which may be in use.
 const port = "18480"
 
-// startDemo runs a demo of its own with fresh data and waits until it answers.
+// startDemo builds and runs a demo of its own with fresh data and waits until it answers.
 func startDemo(ctx context.Context) (base string, stop func(), err error) {
-	data, err := os.MkdirTemp("", "screens")
+	folder, err := os.MkdirTemp("", "screens")
 	if err != nil {
 		return "", nil, err
 	}
-	demo := exec.CommandContext(ctx, "go", "run", "./cmd/idp", "demo", "-base-port", port, "-data", data)
+	program := filepath.Join(folder, "idp")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/idp")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		os.RemoveAll(folder)
+		return "", nil, fmt.Errorf("build the demo: %w", err)
+	}
+	demo := exec.CommandContext(ctx, program, "demo", "-base-port", port, "-data", filepath.Join(folder, "data"))
 	demo.Stderr = os.Stderr
-	demo.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run starts a child of its own
 	if err := demo.Start(); err != nil {
+		os.RemoveAll(folder)
 		return "", nil, err
 	}
 	stop = func() {
-		syscall.Kill(-demo.Process.Pid, syscall.SIGTERM)
+		demo.Process.Signal(syscall.SIGTERM)
 		demo.Wait()
-		os.RemoveAll(data)
+		os.RemoveAll(folder)
 	}
 	base = "http://localhost:" + port
-	for range 240 {
+	for range 60 {
 		if _, err = readWorld(ctx, base); err == nil {
 			return base, stop, nil
 		}
