@@ -85,7 +85,9 @@ start_redis() {
 			--maxclients 2000 >"$dir/redis.log" 2>&1 &
 		redis_pid=$!
 		if answers "$redis_pid" redis-cli -p "$port" ping; then
-			export IDP_REDIS_URL="redis://127.0.0.1:$port/0"
+			# A busy machine is no reason to fail: the product itself waits 100 ms.
+			local patience=5s
+			export IDP_REDIS_URL="redis://127.0.0.1:$port/0?dial_timeout=$patience&read_timeout=$patience&write_timeout=$patience&pool_timeout=$patience"
 			return
 		fi
 		give_up "$redis_pid"
