@@ -64,7 +64,7 @@ func (c *Clock) save() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(c.file, raw, 0o600)
+	return writeWhole(c.file, raw)
 }
 
 // serve is POST /demo/clock {"advance": "31h"}.

@@ -76,7 +76,16 @@ func (s *Stage) tell(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(s.options.Config.DataDir, "demo.json"), raw, 0o600)
+	return writeWhole(filepath.Join(s.options.Config.DataDir, "demo.json"), raw)
+}
+
+// writeWhole replaces a file, readable for its owner only; nobody ever reads half of it.
+func writeWhole(file string, content []byte) error {
+	next := file + ".new"
+	if err := os.WriteFile(next, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, file)
 }
 
 func factsOf(p cast.Person) PersonFacts {

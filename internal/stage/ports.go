@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,8 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"eid.example/idp/internal/server"
@@ -42,8 +45,18 @@ func listen(base int) (p ports, err error) {
 	return p, nil
 }
 
-// openPort listens on 127.0.0.1 and, where the machine has it, on [::1].
+// openPort listens on 127.0.0.1 and, where the machine has it, on [::1]: browsers may take either
+// for localhost, so a stranger on one of them is as bad as on both.
 func openPort(number int) (port, error) {
+	for {
+		p, err := openBoth(number)
+		if number > 0 || !errors.Is(err, syscall.EADDRINUSE) {
+			return p, err
+		}
+	}
+}
+
+func openBoth(number int) (port, error) {
 	first, err := server.Listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(number)))
 	if err != nil {
 		return port{}, fmt.Errorf("%w; choose others with -base-port", err)
@@ -53,7 +66,12 @@ func openPort(number int) (port, error) {
 		return port{}, err
 	}
 	p := port{port: text, listeners: []net.Listener{first}}
-	if second, err := net.Listen("tcp", net.JoinHostPort("::1", text)); err == nil {
+	second, err := server.Listen(net.JoinHostPort("::1", text))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		first.Close() // the other one is the reason
+		return port{}, fmt.Errorf("%w; choose others with -base-port", err)
+	}
+	if err == nil {
 		p.listeners = append(p.listeners, second)
 	}
 	return p, nil
@@ -68,6 +86,9 @@ func (p *ports) close() {
 }
 
 func (p port) url() string { return "http://localhost:" + p.port }
+
+// Address is where the provider listens, whatever name its issuer has.
+func (s *Stage) Address() string { return s.ports.provider.listeners[0].Addr().String() }
 
 // site is one web server of the demo besides the provider.
 type site struct {
@@ -96,12 +117,22 @@ func (s *site) close() error {
 	return err
 }
 
-// trusting is an HTTP client that accepts the demo's own certificate, for the relying parties.
-func trusting(certFile string) (*http.Client, error) {
+// trusting is the HTTP client of the relying parties. It accepts the demo's own certificate, and
+// finds the provider at its port here, whatever name the issuer has: the name need not be known to
+// any DNS.
+func (s *Stage) trusting() (*http.Client, error) {
+	c := s.options.Config
+	issuer, err := url.Parse(c.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil
-	if certFile != "" {
-		pem, err := os.ReadFile(certFile)
+	if issuer.Scheme == "http" || c.TLSCertFile != "" {
+		transport.DialContext = dialHere(hostPort(issuer), s.Address())
+	}
+	if c.TLSCertFile != "" {
+		pem, err := os.ReadFile(c.TLSCertFile)
 		if err != nil {
 			return nil, err
 		}
@@ -110,4 +141,23 @@ func trusting(certFile string) (*http.Client, error) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	return &http.Client{Transport: transport, Timeout: 10 * time.Second}, nil
+}
+
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// dialHere connects to here instead of to name.
+func dialHere(name, here string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address == name {
+			address = here
+		}
+		return d.DialContext(ctx, network, address)
+	}
 }

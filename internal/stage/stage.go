@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -63,7 +62,7 @@ func Open(ctx context.Context, o Options) (*Stage, error) {
 }
 
 func (s *Stage) open(ctx context.Context) (err error) {
-	if err := s.prepareFolder(); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	if s.Clock, s.first, err = openClock(s.options.Config.DataDir); err != nil {
@@ -74,7 +73,7 @@ func (s *Stage) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.settle()
-	if s.trust, err = trusting(s.options.Config.TLSCertFile); err != nil {
+	if s.trust, err = s.trusting(); err != nil {
 		return err
 	}
 	for _, step := range []func(context.Context) error{s.playRegisters, s.build, s.registerClients, s.admitPeople, s.openParties, s.tell} {
@@ -94,6 +93,10 @@ func (s *Stage) settle() {
 			c.Issuer = "https://localhost:" + s.ports.provider.port
 		}
 	}
+	if s.options.Prefix == "" {
+		// A demo that starts anew must not meet the sessions of the one before.
+		s.options.Prefix = fmt.Sprintf("demo-%d:", s.first.Unix())
+	}
 	if c.RootKeyFile == "" {
 		c.RootKeyFile = filepath.Join(c.DataDir, "root.key")
 	}
@@ -110,35 +113,6 @@ func (s *Stage) build(ctx context.Context) (err error) {
 		Schema: s.options.Schema, Prefix: s.options.Prefix, Exchange: s.options.Exchange, CreateRoot: true,
 	})
 	return err
-}
-
-func (s *Stage) prepareFolder() error {
-	dir := s.options.Config.DataDir
-	if s.options.Reset {
-		if err := reset(dir); err != nil {
-			return err
-		}
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("data folder: %w", err)
-	}
-	return nil
-}
-
-// reset removes what a demo leaves in its folder, and nothing else that may lie there.
-func reset(dir string) error {
-	for _, pattern := range []string{"idp.db*", "root.key", "demo.json", "clock.json", "checkpoints*"} {
-		files, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
-			return err
-		}
-		for _, file := range files {
-			if err := os.RemoveAll(file); err != nil { // checkpoints is a folder
-				return fmt.Errorf("reset: %w", err)
-			}
-		}
-	}
-	return nil
 }
 
 // Run serves everything until ctx ends, then drains.
