@@ -32,11 +32,14 @@ const (
 // AuthMethod is the token_endpoint_auth_method of RFC 7591, section 2.
 type AuthMethod string
 
-// The methods a portal client may be registered with.
+// The methods. Portal clients may use the first four, regulated ones the last three.
 const (
-	SecretBasic AuthMethod = "client_secret_basic"
-	SecretPost  AuthMethod = "client_secret_post"
-	NoAuth      AuthMethod = "none"
+	SecretBasic   AuthMethod = "client_secret_basic"
+	SecretPost    AuthMethod = "client_secret_post"
+	NoAuth        AuthMethod = "none"
+	PrivateKeyJWT AuthMethod = "private_key_jwt"
+	TLS           AuthMethod = "tls_client_auth"             // RFC 8705, section 2.1
+	SelfSignedTLS AuthMethod = "self_signed_tls_client_auth" // RFC 8705, section 2.2
 )
 
 // Grant types of the token endpoint.
@@ -44,6 +47,17 @@ const (
 	AuthorizationCode = "authorization_code"
 	RefreshToken      = "refresh_token"
 	ClientCredentials = "client_credentials"
+	DeviceCode        = "urn:ietf:params:oauth:grant-type:device_code"
+)
+
+// Constraint is how the tokens of a client are bound to their sender.
+type Constraint string
+
+// The constraints.
+const (
+	Unbound Constraint = ""
+	DPoP    Constraint = "dpop" // RFC 9449
+	MTLS    Constraint = "mtls" // RFC 8705, section 3
 )
 
 // Application types (OpenID Connect Registration, section 2).
@@ -90,11 +104,37 @@ type Client struct {
 	MinimumACR             account.ACR
 	Purposes               []Purpose
 	Verifier               *Verifier // nil: may not receive QR assertions
-	ResourceServer         bool      // may introspect tokens of other clients
+
+	JWKS              string // its public keys by value (RFC 7517, JSON), or
+	JWKSURI           string // where it publishes them
+	Certificate       CertificateName
+	AssertionAlg      string     // token_endpoint_auth_signing_alg; empty: every one that the class allows
+	Bound             Constraint // how its access tokens are bound; a DPoP proof always binds, whatever stands here
+	RequirePAR        bool       // RFC 9126, section 6
+	RequireSigned     bool       // authorization requests only as signed request objects (RFC 9101, section 10.5)
+	RequestAlg        string     // request_object_signing_alg; empty: every one that the class allows
+	AnswerAlg         string     // authorization_signed_response_alg (JARM); empty: ES256
+	UserInfo          Sealing    // of userinfo answers; zero: plain JSON
+	IDToken           Sealing    // encryption of ID tokens; its SignedAlg is IDTokenAlg
+	Introspection     Sealing    // of introspection answers (RFC 9701)
+	JWTAccessTokens   bool       // at+jwt (RFC 9068) where no resource decides otherwise
+	Resources         []string   // resource indicators it may name (RFC 8707)
+	DetailTypes       []string   // authorization_details types it may use (RFC 9396)
+	BackChannelLogout string     // address for logout tokens; empty: none
+	InitiateLogin     string     // initiate_login_uri: where a third party may start a sign-in
+	ManagementHash    []byte     // SHA-256 of the registration access token (RFC 7592); nil unless registered dynamically
+	ResourceServer    bool       // may introspect tokens of other clients
 
 	Disabled  bool
 	UpdatedAt time.Time
 }
+
+// CertificateName is what the certificate of a tls_client_auth client must say; exactly one field
+// is set (RFC 8705, section 2.1.2).
+type CertificateName struct{ SubjectDN, DNS, URI, IP, EMail string }
+
+// Sealing is how an answer is signed and encrypted; empty fields mean not.
+type Sealing struct{ SignedAlg, KeyAlg, ContentEnc string }
 
 // Agreement is the written agreement under which the client was connected (Decree 69/2024, article 18).
 type Agreement struct {
@@ -182,6 +222,13 @@ func (c *Client) Public() bool { return c.AuthMethod == NoAuth }
 // NeedsPKCE reports whether an authorization request without a challenge is refused. Public
 // clients always need it, whatever the registration says.
 func (c *Client) NeedsPKCE() bool { return c.RequirePKCE || c.Public() }
+
+// NeedsPAR reports whether an authorization request that was not pushed is refused.
+func (c *Client) NeedsPAR() bool { return c.Class == Regulated || c.RequirePAR }
+
+// Rotates reports whether refresh tokens are replaced at every use. Tokens that are bound to their
+// sender keep (FAPI 2.0 Security Profile, section 5.3.2.1): a stolen one is worth nothing.
+func (c *Client) Rotates() bool { return c.Bound == Unbound }
 
 // Sector returns the sector identifier for pairwise subjects (OpenID Connect Core, section 8.1).
 func (c *Client) Sector() string {
