@@ -1,7 +1,7 @@
 # `make` lists what there is. `make test` works on a fresh Debian 12 with Go, Node, git and make.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build test race screens check
+.PHONY: help demo build test race screens bench check
 
 PACKAGES  ?= ./...
 TESTFLAGS ?=
@@ -28,6 +28,10 @@ race: ## the race detector over what runs concurrently
 screens: ## every page and state in both languages as pictures, into screens/
 	scripts/install-needs.sh
 	go run ./internal/screens -out screens
+
+bench: ## complete sign-ins per second, CPU and allocations per operation, on both pairs of stores
+	scripts/install-needs.sh
+	scripts/with-stores.sh go test -run '^$$' -bench . -benchtime 5000x ./internal/server
 
 check: ## format, vet, staticcheck, floors
 	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r gofmt -l) || exit; \

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"eid.example/idp/internal/server"
@@ -19,6 +21,9 @@ func serve(ctx context.Context, env environment) error {
 	c, err := server.LoadConfig(env.environ, env.args)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(server.GCPercent)
 	}
 	log := jsonLog(env.log)
 	public, err := server.Listen(c.Listen)

@@ -23,6 +23,9 @@ var (
 	foreignerNumber = regexp.MustCompile(`^F[0-9]{9}$`)
 )
 
+// separators are what people write between the digits.
+var separators = strings.NewReplacer(" ", "", ".", "", "-", "", "\u00a0", "")
+
 // ParseNationalID reads a number as a person types it: spaces, dots and dashes between digits are
 // ignored. It validates structure only (Decree 137/2015, article 13: PPP G YY RRRRRR, no check
 // digit); whether it exists is for the registers to say. Errors wrap ErrNumber.
@@ -30,7 +33,7 @@ func ParseNationalID(s string) (NationalID, error) {
 	if len(s) > 64 {
 		return NationalID{}, ErrNumber
 	}
-	s = strings.ToUpper(strings.NewReplacer(" ", "", ".", "", "-", "", "\u00a0", "").Replace(s))
+	s = strings.ToUpper(separators.Replace(s))
 	if citizenNumber.MatchString(s) || foreignerNumber.MatchString(s) {
 		return NationalID{digits: s}, nil
 	}

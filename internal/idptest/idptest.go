@@ -54,14 +54,24 @@ func Each(t *testing.T, test func(t *testing.T, idp *IDP), change ...func(*stage
 		t.Parallel()
 		test(t, New(t, change...))
 	})
-	if os.Getenv("IDP_DATABASE_URL") == "" || os.Getenv("IDP_REDIS_URL") == "" {
+	if !HasProduction() {
 		return
 	}
 	t.Run("production", func(t *testing.T) {
 		t.Parallel()
-		c := server.Config{DatabaseURL: os.Getenv("IDP_DATABASE_URL"), RedisURL: os.Getenv("IDP_REDIS_URL")}
-		test(t, start(t, c, change))
+		test(t, NewProduction(t, change...))
 	})
+}
+
+// HasProduction reports whether IDP_DATABASE_URL and IDP_REDIS_URL name servers.
+func HasProduction() bool {
+	return os.Getenv("IDP_DATABASE_URL") != "" && os.Getenv("IDP_REDIS_URL") != ""
+}
+
+// NewProduction starts a provider on PostgreSQL and Redis with data of its own; see HasProduction.
+func NewProduction(t testing.TB, change ...func(*stage.Options)) *IDP {
+	t.Helper()
+	return start(t, server.Config{DatabaseURL: os.Getenv("IDP_DATABASE_URL"), RedisURL: os.Getenv("IDP_REDIS_URL")}, change)
 }
 
 func start(t testing.TB, c server.Config, change []func(*stage.Options)) *IDP {

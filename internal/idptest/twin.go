@@ -37,13 +37,13 @@ func (i *IDP) Twin() *IDP {
 
 // Kept is everything that the stores of this provider hold, as an intruder who reads the disk or
 // the memory of the stores would find it: the files of SQLite, or every row of every table of
-// PostgreSQL and every value of Redis.
-func (i *IDP) Kept() string {
+// PostgreSQL, and every value of Redis. On the embedded pair the expiring values lie in the files.
+func (i *IDP) Kept() (database, values string) {
 	i.t.Helper()
 	if i.started.Config.DatabaseURL == "" {
-		return i.sqliteFiles()
+		return i.sqliteFiles(), ""
 	}
-	return i.postgresRows() + i.redisValues()
+	return i.postgresRows(), i.redisValues()
 }
 
 func (i *IDP) sqliteFiles() string {

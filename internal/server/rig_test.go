@@ -19,6 +19,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv("MAKE_LOAD") != "" { // started by a benchmark
+		makeLoad()
+		return
+	}
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // zitadel/oidc speaks through it
 	os.Exit(m.Run())
 }
