@@ -249,3 +249,46 @@ func (d *demo) serve(t *testing.T) {
 	d.process.Process.Signal(syscall.SIGTERM)
 	t.Fatalf("serve is not ready: %s", d.said)
 }
+
+// -clients adds relying parties to the demo; a wrong file is refused with its line.
+func TestFurtherClients(t *testing.T) {
+	d, err := newDemo(pairs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.stop)
+	file := filepath.Join(filepath.Dir(d.dir), "clients.yaml")
+	const registration = `clients:
+  - client_id: club
+    client_name: Chess club
+    domain: club.example
+    redirect_uris: [https://club.example/callback]
+    client_secret: generate
+    agreement: {number: 1/2026, date: "2026-01-15", reviewer: Nobody}
+    purposes:
+      - id: sign_in
+        text: Sign in
+        legal_basis: You agree
+        retention: P1Y
+        scopes: {required: [vn_age]}
+`
+	if err := os.WriteFile(file, []byte(registration), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.start("-clients", file); err != nil {
+		t.Fatal(err)
+	}
+	f := d.flow(t, "club", "openid vn_age")
+	got := d.browser(t).signIn(f, d.person(t, "M2"))
+	if _, claims := d.userinfo(t, got.access); claims["vn_age_over_18"] != true || claims["name"] != nil {
+		t.Errorf("the club learns %v", claims)
+	}
+	d.halt()
+	if err := os.WriteFile(file, []byte(strings.Replace(registration, "vn_age", "vn_everything", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := d.command("demo", "-data", d.dir, "-base-port", strconv.Itoa(d.base), "-clients", file).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), file+":13") {
+		t.Errorf("a wrong file: %v %s", err, out)
+	}
+}
