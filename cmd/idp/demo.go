@@ -21,6 +21,7 @@ func demo(ctx context.Context, env environment) error {
 	if verbose {
 		options.Log = slog.New(slog.NewTextHandler(env.log, nil))
 	}
+	logTo(options.Log)
 	fmt.Fprintln(env.out, "setting the stage ...")
 	s, err := stage.Open(ctx, options)
 	if err != nil {

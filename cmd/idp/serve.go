@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
@@ -26,6 +24,7 @@ func serve(ctx context.Context, env environment) error {
 		debug.SetGCPercent(server.GCPercent)
 	}
 	log := jsonLog(env.log)
+	logTo(log)
 	public, err := server.Listen(c.Listen)
 	if err != nil {
 		return err
@@ -56,12 +55,6 @@ func engine(address, name string) string {
 		return "embedded"
 	}
 	return name
-}
-
-// jsonLog writes one JSON object per line. Numbers, telephones and secrets redact themselves or
-// are never handed to it.
-func jsonLog(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, nil))
 }
 
 // migrate is `idp migrate`: serve does the same at its start.
