@@ -444,6 +444,11 @@ func call(t *testing.T, method, address, body, contentType string, change ...fun
 	for _, f := range change {
 		f(req)
 	}
+	return send(t, req)
+}
+
+func send(t *testing.T, req *http.Request) (status int, header http.Header, answer map[string]any) {
+	t.Helper()
 	res, err := program.Do(req)
 	if err != nil {
 		t.Fatal(err)
