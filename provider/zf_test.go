@@ -105,14 +105,14 @@ func TestZF04PanicsOnJWT(t *testing.T) {
 		if !strings.ContainsAny(token, "\x00") {
 			dead(t, "bearer", idp, token)
 		}
-		status, h, answer := idp.Post("/oauth2/introspect", url.Values{"token": {token}}, idptest.Basic(portal))
+		status, _, answer := idp.Post("/oauth2/introspect", url.Values{"token": {token}}, idptest.Basic(portal))
 		if status != 200 || len(answer) != 1 || answer["active"] != false {
 			t.Errorf("introspection: %d %v", status, answer)
 		}
 		if status, _, _ := idp.Post("/oauth2/revoke", url.Values{"token": {token}}, idptest.Basic(portal)); status != 200 {
 			t.Errorf("revocation: %d", status)
 		}
-		status, h, answer = idp.Post("/oauth2/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {portal.ID}, "client_assertion": {token},
+		status, h, answer := idp.Post("/oauth2/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {portal.ID}, "client_assertion": {token},
 			"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}})
 		wantError(t, "client assertion", status, h, answer, 401, "invalid_client")
 		status, h, answer = idp.Token(portal, url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {token},
