@@ -5,27 +5,43 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
+
+	jose "github.com/go-jose/go-jose/v4"
 
 	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/clientkeys"
+	"eid.example/idp/internal/dpop"
+	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/fault"
 )
 
-// presented is how a client shows who it is.
+// caller is an authenticated client, with what its request proves and uses up.
+type caller struct {
+	*client.Client
+	from peer
+	once []once // the jti of its assertion and of its proof
+}
+
+// presented is how a client shows who it is. Certificates are not seen here: a client that proves
+// itself with one sends its id and nothing else.
 type presented struct {
 	method client.AuthMethod
 	id     client.ID
-	secret string
+	secret string // or the assertion
 }
+
+const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // readCredentials reads client credentials from the header and the body. More than one method in
 // one request is refused (RFC 6749, section 2.3).
 func readCredentials(h http.Header, form url.Values) (presented, error) {
 	header := h.Values("Authorization")
 	switch {
-	case form.Has("client_assertion") || form.Has("client_assertion_type"):
-		return presented{}, errInvalidClient // no client is registered for assertions in this class
-	case len(header) > 1, len(header) == 1 && form.Has("client_secret"):
+	case len(header) > 1, len(header) == 1 && (form.Has("client_secret") || form.Has("client_assertion")), form.Has("client_secret") && form.Has("client_assertion"):
 		return presented{}, errBadRequest("more than one client authentication method")
+	case form.Has("client_assertion") || form.Has("client_assertion_type"):
+		return fromAssertion(form)
 	case len(header) == 1:
 		return fromBasic(header[0], form)
 	case form.Get("client_secret") != "":
@@ -51,38 +67,117 @@ func fromBasic(header string, form url.Values) (presented, error) {
 	return presented{client.SecretBasic, client.ID(id), secret}, nil
 }
 
+// fromAssertion reads private_key_jwt (RFC 7521, section 4.2). client_id may be left out: the
+// assertion names the client.
+func fromAssertion(form url.Values) (presented, error) {
+	assertion := form.Get("client_assertion")
+	if form.Get("client_assertion_type") != jwtBearer || assertion == "" {
+		return presented{}, errInvalidClient
+	}
+	id := clientkeys.ClientIDOf(assertion)
+	if form.Has("client_id") && form.Get("client_id") != id {
+		return presented{}, errInvalidClient
+	}
+	return presented{client.PrivateKeyJWT, client.ID(id), assertion}, nil
+}
+
 // authenticate is the one gate that tells which client is calling; every endpoint for clients goes
 // through it. The method must be the registered one, and a disabled client is nobody.
-func (p *Provider) authenticate(ctx context.Context, h http.Header, form url.Values) (*client.Client, error) {
+func (p *Provider) authenticate(ctx context.Context, h http.Header, form url.Values, from peer) (caller, error) {
 	shown, err := readCredentials(h, form)
 	if err != nil {
-		return nil, err
+		return caller{}, err
 	}
 	if shown.id == "" {
-		return nil, errInvalidClient
+		return caller{}, errInvalidClient
 	}
 	c, err := p.Clients.Find(ctx, shown.id)
 	switch {
 	case isNotFound(err):
-		return nil, errInvalidClient
+		return caller{}, errInvalidClient
 	case err != nil:
-		return nil, err
-	case c.Disabled || c.Class != client.Portal || c.AuthMethod != shown.method:
-		return nil, errInvalidClient
-	case !c.Public() && !c.CheckSecret(shown.secret):
-		return nil, errInvalidClient
+		return caller{}, err
+	case c.Disabled:
+		return caller{}, errInvalidClient
 	}
-	return c, nil
+	out := caller{Client: c, from: from}
+	if out.once, err = p.prove(ctx, c, shown, from); err != nil {
+		return caller{}, err
+	}
+	out.once = append(out.once, from.proofOnce()...)
+	return out, nil
+}
+
+// prove checks the credentials by the registered method; no other is accepted. It returns what the
+// credentials use up.
+func (p *Provider) prove(ctx context.Context, c *client.Client, shown presented, from peer) ([]once, error) {
+	switch c.AuthMethod {
+	case client.NoAuth:
+		if shown.method == client.NoAuth {
+			return nil, nil
+		}
+	case client.SecretBasic, client.SecretPost:
+		if shown.method == c.AuthMethod && c.CheckSecret(shown.secret) {
+			return nil, nil
+		}
+	case client.PrivateKeyJWT:
+		if shown.method == client.PrivateKeyJWT {
+			return p.proveByAssertion(ctx, c, shown.secret)
+		}
+	case client.TLS, client.SelfSignedTLS:
+		if shown.method == client.NoAuth && from.certificate != nil {
+			return nil, p.proveByCertificate(ctx, c, from)
+		}
+	}
+	return nil, errInvalidClient
+}
+
+// proveByAssertion is private_key_jwt. The jti is used up with whatever the request does.
+func (p *Provider) proveByAssertion(ctx context.Context, c *client.Client, assertion string) ([]once, error) {
+	said, err := p.ClientKeys.Assertion(ctx, c, assertion, clientkeys.AssertionRules{
+		Issuer: p.Issuer, TokenEndpoint: p.Issuer + "/oauth2/token", Now: p.Now(),
+	})
+	switch {
+	case isUnavailable(err):
+		return nil, err
+	case err != nil:
+		return nil, errInvalidClient
+	case said.ID == "":
+		return nil, nil
+	}
+	life := max(said.Expires.Sub(p.Now())+dpop.Tolerance, time.Second)
+	return []once{{
+		step:  expiring.Step{Do: expiring.DoPutIfAbsent, Key: expiring.Replay.Of("assertion " + string(c.ID) + "\x00" + said.ID), TTL: life},
+		error: errInvalidClient,
+	}}, nil
+}
+
+// proveByCertificate is mutual TLS (RFC 8705, section 2).
+func (p *Provider) proveByCertificate(ctx context.Context, c *client.Client, from peer) error {
+	keys := jose.JSONWebKeySet{}
+	if c.AuthMethod == client.SelfSignedTLS {
+		var err error
+		if keys, err = p.ClientKeys.Of(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := p.Certificates.Matches(from.certificate, c, keys); err != nil {
+		return errInvalidClient
+	}
+	return nil
 }
 
 // AuthenticateClient is authenticate for other packages (QR sharing). A failure wraps fault.Denied.
 func (p *Provider) AuthenticateClient(r *http.Request) (*client.Client, error) {
-	c, err := p.authenticate(r.Context(), r.Header, url.Values{})
-	if err != nil && !isUnavailable(err) {
+	c, err := p.authenticate(r.Context(), r.Header, url.Values{}, peer{})
+	if err == nil {
+		_, err = p.spend(r.Context(), c.once)
+	}
+	switch {
+	case isUnavailable(err):
+		return nil, err
+	case err != nil || c.Public():
 		return nil, fault.Denied
 	}
-	if err == nil && c.Public() {
-		return nil, fault.Denied
-	}
-	return c, err
+	return c.Client, nil
 }

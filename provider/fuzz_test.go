@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -31,7 +32,7 @@ func (fakeKeys) Verify(_ []jose.SignatureAlgorithm, _, token string) ([]byte, er
 
 // parser is a provider as far as reading what comes from outside needs one.
 func parser() *Provider {
-	return &Provider{Deps: Deps{Issuer: "https://id.example", Keys: fakeKeys{}, Now: func() time.Time { return noon }, Lifetimes: DefaultLifetimes},
+	return &Provider{Deps: Deps{Issuer: "https://id.example", Keys: fakeKeys{}, Certificates: noCertificates{}, Now: func() time.Time { return noon }, Lifetimes: DefaultLifetimes},
 		refreshKey: []byte("0123456789abcdef0123456789abcdef"), codeKey: []byte("k")}
 }
 
@@ -180,3 +181,12 @@ func FuzzTokenForm(f *testing.F) {
 type nobody struct{ Clients }
 
 func (nobody) Find(context.Context, client.ID) (*client.Client, error) { return nil, fault.NotFound }
+
+// noCertificates is a provider that no client reaches by mutual TLS.
+type noCertificates struct{}
+
+func (noCertificates) Of(*http.Request) *x509.Certificate { return nil }
+func (noCertificates) Listener(*http.Request) bool        { return false }
+func (noCertificates) Matches(*x509.Certificate, *client.Client, jose.JSONWebKeySet) error {
+	return fault.Denied
+}

@@ -35,8 +35,11 @@ type grant struct {
 	Nonce     string             `json:"n,omitempty"`
 	Redirect  string             `json:"r,omitempty"`
 	Challenge string             `json:"ch,omitempty"`
-	IssuedAt  int64              `json:"i"`           // Unix microseconds
-	Expires   int64              `json:"e,omitempty"` // Unix seconds: end of the access token
+	Confirm   confirmation       `json:"cnf,omitzero"`
+	Resource  string             `json:"res,omitempty"` // RFC 8707; empty: ourselves
+	Details   json.RawMessage    `json:"det,omitempty"` // RFC 9396
+	IssuedAt  int64              `json:"i"`             // Unix microseconds
+	Expires   int64              `json:"e,omitempty"`   // Unix seconds: end of the access token
 }
 
 func (g grant) bearer() revocation.Bearer {
@@ -71,12 +74,14 @@ func (p *Provider) putGrant(ctx context.Context, token string, g grant, ttl time
 func secretForm(s string) bool { return challengeForm.MatchString(s) }
 
 // liveGrant finds the grant of an access token, and what was released with it before. ok is false
-// for anything unknown, expired, ended, or a code that nobody has redeemed.
-func (p *Provider) liveGrant(ctx context.Context, token string) (g grant, released []byte, ok bool, err error) {
+// for anything unknown, expired, ended, or a code that nobody has redeemed. used is spent along.
+func (p *Provider) liveGrant(ctx context.Context, token string, used ...once) (g grant, released []byte, ok bool, err error) {
 	if !secretForm(token) {
-		return g, nil, false, nil
+		_, err := p.spend(ctx, used)
+		return g, nil, false, err
 	}
-	found, err := p.Values.Get(ctx, expiring.Grant.Of(token), expiring.Claims.Of(token))
+	found, err := p.spend(ctx, used, expiring.Step{Do: expiring.DoGet, Key: expiring.Grant.Of(token)},
+		expiring.Step{Do: expiring.DoGet, Key: expiring.Claims.Of(token)})
 	if err != nil {
 		return g, nil, false, err
 	}

@@ -31,7 +31,11 @@ func (p *Provider) protocol(next web.Handler) web.Handler {
 		if _, err := readCredentials(r.Header, form); err != nil {
 			return p.writeProtocolError(w, r, err)
 		}
-		return next(w, r)
+		from, err := p.readPeer(w, r, "")
+		if err != nil {
+			return p.writeProtocolError(w, r, err)
+		}
+		return next(w, withPeer(r, from))
 	}
 }
 
@@ -97,7 +101,7 @@ func (p *Provider) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 	for _, c := range clients {
 		if !c.Disabled && slices.Contains(c.AllowedOrigins, origin) {
 			w.Header().Set("Access-Control-Allow-Origin", origin)
-			w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate")
+			w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, DPoP-Nonce")
 			return true
 		}
 	}
@@ -107,7 +111,7 @@ func (p *Provider) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 func (p *Provider) preflight(w http.ResponseWriter, r *http.Request) error {
 	if p.allowOrigin(w, r) {
 		w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
-		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, DPoP")
 		w.Header().Set("Access-Control-Max-Age", "600")
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -16,24 +17,27 @@ import (
 
 // introspection is the answer of RFC 7662, section 2.2.
 type introspection struct {
-	Active   bool   `json:"active"`
-	Scope    string `json:"scope,omitempty"`
-	ClientID string `json:"client_id,omitempty"`
-	Subject  string `json:"sub,omitempty"`
-	Type     string `json:"token_type,omitempty"`
-	Expires  int64  `json:"exp,omitempty"`
-	IssuedAt int64  `json:"iat,omitempty"`
-	Issuer   string `json:"iss,omitempty"`
-	AuthTime int64  `json:"auth_time,omitempty"`
-	ACR      string `json:"acr,omitempty"`
-	Level    int    `json:"vn_account_level,omitempty"`
-	Card     string `json:"vn_card_status,omitempty"`
+	Active   bool            `json:"active"`
+	Scope    string          `json:"scope,omitempty"`
+	ClientID string          `json:"client_id,omitempty"`
+	Subject  string          `json:"sub,omitempty"`
+	Type     string          `json:"token_type,omitempty"`
+	Expires  int64           `json:"exp,omitempty"`
+	IssuedAt int64           `json:"iat,omitempty"`
+	Issuer   string          `json:"iss,omitempty"`
+	AuthTime int64           `json:"auth_time,omitempty"`
+	ACR      string          `json:"acr,omitempty"`
+	Level    int             `json:"vn_account_level,omitempty"`
+	Card     string          `json:"vn_card_status,omitempty"`
+	Confirm  *confirmation   `json:"cnf,omitempty"`
+	Audience string          `json:"aud,omitempty"`
+	Details  json.RawMessage `json:"authorization_details,omitempty"`
 }
 
 // introspect answers the token's own client and registered resource servers; everybody else
 // learns only that the token is not active, exactly as for a token that never was.
 func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) error {
-	c, err := p.authenticate(r.Context(), r.Header, r.PostForm)
+	c, err := p.authenticate(r.Context(), r.Header, r.PostForm, peerOf(r.Context()))
 	if err == nil && c.Public() {
 		err = errInvalidClient
 	}
@@ -44,7 +48,7 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) error {
 	if token == "" {
 		return p.writeProtocolError(w, r, errBadRequest("token is missing"))
 	}
-	g, _, ok, err := p.liveGrant(r.Context(), token)
+	g, _, ok, err := p.liveGrant(r.Context(), token, c.once...)
 	if err != nil {
 		return p.writeProtocolError(w, r, err)
 	}
@@ -59,8 +63,12 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *Provider) describeToken(owner *client.Client, g grant) introspection {
-	out := introspection{Active: true, ClientID: string(owner.ID), Type: "Bearer", Expires: g.Expires,
+	out := introspection{Active: true, ClientID: string(owner.ID), Type: g.Confirm.tokenType(), Expires: g.Expires,
 		IssuedAt: g.IssuedAt / 1e6, Issuer: p.Issuer}
+	if g.Confirm.bound() {
+		out.Confirm = &g.Confirm
+	}
+	out.Audience, out.Details = g.Resource, g.Details
 	if g.Account == "" {
 		return out
 	}
@@ -85,15 +93,18 @@ func (p *Provider) describeToken(owner *client.Client, g grant) introspection {
 // and all access tokens of it along. Unknown tokens and tokens of others are a success that does
 // nothing, so that nothing can be learnt.
 func (l *library) Revocation(ctx context.Context, r *op.ClientRequest[oidc.RevocationRequest]) (*op.Response, error) {
-	err := l.p.revoke(ctx, r.Client.(rp).Client, r.Data.Token)
+	err := l.p.revoke(ctx, r.Client.(rp).caller, r.Data.Token)
 	return op.NewResponse(struct{}{}), l.p.failed(ctx, err)
 }
 
-func (p *Provider) revoke(ctx context.Context, c *client.Client, token string) error {
+func (p *Provider) revoke(ctx context.Context, c caller, token string) error {
 	if id, _, ok := p.parseRefreshToken(token); ok {
-		return p.revokeFamily(ctx, c, id)
+		if _, err := p.spend(ctx, c.once); err != nil {
+			return err
+		}
+		return p.revokeFamily(ctx, c.Client, id)
 	}
-	g, _, ok, err := p.liveGrant(ctx, token)
+	g, _, ok, err := p.liveGrant(ctx, token, c.once...)
 	if err != nil || !ok || g.Client != c.ID {
 		return err
 	}

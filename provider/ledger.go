@@ -21,7 +21,10 @@ type Ledger interface {
 	// holder. A second call with the same n within the tolerance returns the same without moving.
 	// fault.NotFound when the family is unknown, of another client, idle too long, past its end
 	// or ended; fault.Conflict when n is older: a replay.
-	Rotate(ctx context.Context, id string, n int64, c client.ID, now time.Time, tolerance, idle time.Duration) (Family, account.Account, error)
+	// With keep the generation stays: the token goes on being the newest.
+	Rotate(ctx context.Context, id string, n int64, c client.ID, now time.Time, tolerance, idle time.Duration, keep bool) (Family, account.Account, error)
+	// Unrotate takes a rotation back whose answer could not be made, if nothing has moved since.
+	Unrotate(ctx context.Context, id string, n int64, rotated time.Time) error
 	// Family returns a refresh family as it stands, also an ended one. fault.NotFound when there is none.
 	Family(ctx context.Context, id string) (Family, error)
 	// End ends before its time what the End names.
@@ -41,6 +44,9 @@ type Family struct {
 	Strength account.ACR
 	AMR      string // space-separated
 	AuthAt   time.Time
+	Confirm  string // JSON of what its tokens are bound to; empty for bearer tokens
+	Resource string // what its access tokens are for; empty: ourselves
+	Details  string // JSON of its authorization_details; empty: none
 	Created  time.Time
 	Ends     time.Time // absolute end, never past the consent
 	Idle     time.Time // end when not used until then

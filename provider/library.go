@@ -37,7 +37,7 @@ func (p *Provider) fromLibrary(w http.ResponseWriter, r *http.Request) error {
 // VerifyClient authenticates the client of a token or revocation request, and is the one gate that
 // asks whether it is registered for the grant type.
 func (l *library) VerifyClient(ctx context.Context, r *op.Request[op.ClientCredentials]) (op.Client, error) {
-	c, err := l.p.authenticate(ctx, r.Header, r.Form)
+	c, err := l.p.authenticate(ctx, r.Header, r.Form, peerOf(ctx))
 	if grant := r.Form.Get("grant_type"); err == nil && grant != "" && !c.May(grant) {
 		err = errOtherGrant
 	}
@@ -49,7 +49,7 @@ func (l *library) VerifyClient(ctx context.Context, r *op.Request[op.ClientCrede
 
 // rp shows a client to the library. Only GetID, GrantTypes and AuthMethod are ever asked by the
 // handlers that we leave to it; the rest answers as strictly as it can.
-type rp struct{ *client.Client }
+type rp struct{ caller }
 
 func (c rp) GetID() string                                                { return string(c.ID) }
 func (c rp) RedirectURIs() []string                                       { return c.Client.RedirectURIs }

@@ -17,6 +17,7 @@ package provider
 
 import (
 	"context"
+	"crypto/x509"
 	"embed"
 	"log/slog"
 	"net/http"
@@ -27,6 +28,8 @@ import (
 	"eid.example/idp/consent"
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/clientkeys"
+	"eid.example/idp/internal/dpop"
 	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/policy"
 	"eid.example/idp/internal/registry"
@@ -87,6 +90,24 @@ type Keys interface {
 	Open(label string, sealed, aad []byte) ([]byte, error)
 }
 
+// ClientKeys are the keys of clients: by value, or fetched with care from where they publish them.
+type ClientKeys interface {
+	Of(ctx context.Context, c *client.Client) (jose.JSONWebKeySet, error)
+	Assertion(ctx context.Context, c *client.Client, token string, rules clientkeys.AssertionRules) (clientkeys.Assertion, error)
+	Verify(ctx context.Context, c *client.Client, token string, algs []jose.SignatureAlgorithm, typs ...string) (payload []byte, h clientkeys.Header, err error)
+	Encrypt(ctx context.Context, c *client.Client, s client.Sealing, payload []byte, contentType string) (string, error)
+}
+
+// Certificates are the client certificates of connections.
+type Certificates interface {
+	// Of is the verified certificate that came with a request; nil when there is none.
+	Of(r *http.Request) *x509.Certificate
+	// Listener reports whether the request came by the mutual-TLS listener.
+	Listener(r *http.Request) bool
+	// Matches reports whether the certificate is that of the client, as it is registered.
+	Matches(cert *x509.Certificate, c *client.Client, keys jose.JSONWebKeySet) error
+}
+
 // Lifetimes are settings; the defaults are in CONTRACT.md and in DefaultLifetimes.
 type Lifetimes struct {
 	Code, Interaction, AccessToken, IDToken, RefreshIdle, Refresh time.Duration
@@ -101,21 +122,24 @@ var DefaultLifetimes = Lifetimes{
 
 // Deps are the parts a Provider is made of.
 type Deps struct {
-	Issuer    string // without a trailing slash
-	Site      *web.Site
-	Clients   Clients
-	Accounts  Accounts
-	SignIn    SignIn
-	Desk      Desk
-	Registers Registers
-	Uses      Uses
-	Keys      Keys
-	Values    expiring.Store
-	Ledger    Ledger
-	Ends      revocation.List
-	Lifetimes Lifetimes
-	Now       func() time.Time
-	Log       *slog.Logger
+	Issuer       string // without a trailing slash
+	Site         *web.Site
+	Clients      Clients
+	Accounts     Accounts
+	SignIn       SignIn
+	Desk         Desk
+	Registers    Registers
+	Uses         Uses
+	Keys         Keys
+	ClientKeys   ClientKeys
+	Certificates Certificates
+	MTLSIssuer   string // address of the mutual-TLS listener; empty: there is none
+	Values       expiring.Store
+	Ledger       Ledger
+	Ends         revocation.List
+	Lifetimes    Lifetimes
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 // Provider serves the protocol. Build it with New; it is immutable and safe for concurrent use.
@@ -126,6 +150,7 @@ type Provider struct {
 	library   http.Handler // zitadel/oidc's router over our op.Server
 
 	subjectKey, codeKey, refreshKey []byte
+	nonces                          dpop.Nonces
 }
 
 // New builds a Provider.
@@ -136,6 +161,7 @@ func New(d Deps) (*Provider, error) {
 		return nil, err
 	}
 	p.subjectKey, p.codeKey, p.refreshKey = d.Keys.Secret("pairwise"), d.Keys.Secret("code-token"), d.Keys.Secret("refresh")
+	p.nonces = dpop.Nonces{Key: d.Keys.Secret("dpop nonce"), Now: d.Now}
 	p.discovery = p.describe()
 	p.library = newLibrary(p)
 	return p, nil

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -53,45 +54,48 @@ func (p *Provider) parseRefreshToken(token string) (family string, generation in
 }
 
 // RefreshToken rotates a refresh token: one exchange with the database (compare and set of the
-// generation, the holder), two with the expiring store (the place of the new access token, and the
-// token itself).
+// generation, the holder), one with the expiring store (the new access token).
 func (l *library) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
-	resp, err := l.p.rotate(ctx, r.Client.(rp).Client, r.Data)
+	resp, err := l.p.rotate(ctx, r.Client.(rp).caller, r.Data)
 	return resp, l.p.failed(ctx, err)
 }
 
-func (p *Provider) rotate(ctx context.Context, c *client.Client, q *oidc.RefreshTokenRequest) (*op.Response, error) {
+func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenRequest) (*op.Response, error) {
+	confirm, err := bind(c.Client, c.from)
+	if err != nil {
+		return nil, err
+	}
 	id, generation, ok := p.parseRefreshToken(q.RefreshToken)
 	if !ok {
 		return nil, errInvalidGrant
 	}
-	if err := p.checkNarrower(ctx, c, id, q.Scopes); err != nil {
+	if err := p.checkNarrower(ctx, c.Client, id, q.Scopes); err != nil {
 		return nil, err
 	}
-	// The place of the access token is taken first: when the expiring store does not answer, the
-	// family has not moved, and the client may come back with its token as late as it likes.
-	token := expiring.NewSecret()
-	if err := p.putGrant(ctx, token, grant{Code: true}, p.Lifetimes.Code); err != nil {
-		return nil, err
-	}
-	now := p.Now()
-	family, holder, err := p.Ledger.Rotate(ctx, id, generation, c.ID, now, rotationTolerance, p.Lifetimes.RefreshIdle)
+	now := p.Now().Truncate(time.Microsecond) // as the database keeps it
+	family, holder, err := p.Ledger.Rotate(ctx, id, generation, c.ID, now, rotationTolerance, p.Lifetimes.RefreshIdle, !c.Rotates())
 	switch {
 	case isNotFound(err):
 		return nil, errInvalidGrant
 	case errors.Is(err, fault.Conflict):
-		return nil, p.replayed(ctx, c, id, "")
+		return nil, p.replayed(ctx, c.Client, id, "")
 	case err != nil:
 		return nil, err
 	}
-	g, err := p.renew(c, family, holder, q.Scopes, now)
+	g, err := p.renew(c, family, holder, q.Scopes, confirm, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.putGrant(ctx, token, g, p.Lifetimes.AccessToken); err != nil {
-		return nil, err
+	token := expiring.NewSecret()
+	if err := p.issue(ctx, c.once, token, g); err != nil {
+		// The client has nothing: it may come back with the token it has as late as it likes.
+		return nil, errors.Join(err, p.Ledger.Unrotate(ctx, id, generation, now))
 	}
-	return p.tokens(c, g, token, p.refreshToken(id, generation+1), holder)
+	refreshToken := q.RefreshToken
+	if c.Rotates() {
+		refreshToken = p.refreshToken(id, generation+1)
+	}
+	return p.tokens(c.Client, g, token, refreshToken, holder)
 }
 
 // checkNarrower refuses a scope that the family does not have (RFC 6749, section 6), before the
@@ -120,18 +124,28 @@ func (p *Provider) checkNarrower(ctx context.Context, c *client.Client, id strin
 }
 
 // renew puts a family through the gates again: level, registration and standing may have changed.
-// The scope may be narrower than the family's, which keeps its own.
-func (p *Provider) renew(c *client.Client, f Family, holder account.Account, narrower []string, now time.Time) (grant, error) {
+// The scope may be narrower than the family's, which keeps its own. A refresh token that is bound
+// to a key works with that key alone; one of a confidential client follows the client's
+// authentication, and only its access tokens are bound (RFC 9449, section 5).
+func (p *Provider) renew(c caller, f Family, holder account.Account, narrower []string, confirm confirmation, now time.Time) (grant, error) {
 	g := grant{Client: f.Client, Account: f.Account, Family: f.ID, Consent: f.Consent, Purpose: f.Purpose, Scopes: f.Scopes,
 		Claims: strings.Fields(f.Claims), ACR: f.ACR, Strength: f.Strength, AMR: strings.Fields(f.AMR), AuthAt: f.AuthAt.Unix(),
-		Level: holder.Level, Card: holder.Card(now), IssuedAt: now.UnixMicro(), Expires: now.Add(p.Lifetimes.AccessToken).Unix()}
+		Level: holder.Level, Card: holder.Card(now), Confirm: confirm, Resource: f.Resource, Details: json.RawMessage(f.Details),
+		IssuedAt: now.UnixMicro(), Expires: now.Add(p.Lifetimes.AccessToken).Unix()}
+	first, err := readConfirmation(f.Confirm)
+	if err != nil {
+		return g, err
+	}
+	if c.Public() && first.bound() && first != confirm {
+		return g, errInvalidGrant
+	}
 	if p.Ends.Ended(g.endedSince(f.Created)) || holder.Standing(now) != account.Good {
 		return g, errInvalidGrant
 	}
 	if len(narrower) > 0 {
 		g.Scopes = strings.Join(narrower, " ")
 	}
-	granted := p.regate(g, c, holder.Level, holder.Papers).Granted()
+	granted := p.regate(g, c.Client, holder.Level, holder.Papers).Granted()
 	q := request{Scopes: g.scopes(), Claims: g.Claims}
 	scopes, claims := q.only(granted)
 	g.Scopes, g.Claims = policy.JoinScopes(scopes), claims

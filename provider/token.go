@@ -30,11 +30,15 @@ var verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 // CodeExchange redeems an authorization code: one exchange with the expiring store (claim), one
 // with the database (spent code, refresh family, audit row, the holder).
 func (l *library) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
-	resp, err := l.p.redeemCode(ctx, r.Client.(rp).Client, r.Data)
+	resp, err := l.p.redeemCode(ctx, r.Client.(rp).caller, r.Data)
 	return resp, l.p.failed(ctx, err)
 }
 
-func (p *Provider) redeemCode(ctx context.Context, c *client.Client, q *oidc.AccessTokenRequest) (*op.Response, error) {
+func (p *Provider) redeemCode(ctx context.Context, c caller, q *oidc.AccessTokenRequest) (*op.Response, error) {
+	confirm, err := bind(c.Client, c.from)
+	if err != nil {
+		return nil, err
+	}
 	if !secretForm(q.Code) {
 		return nil, errInvalidGrant
 	}
@@ -43,9 +47,12 @@ func (p *Provider) redeemCode(ctx context.Context, c *client.Client, q *oidc.Acc
 	if err != nil {
 		return nil, err
 	}
-	// From here the code is burnt: a wrong client, address or verifier does not get a second try.
-	if !g.redeemableBy(c, q) || p.Ends.Ended(g.bearer()) {
+	// From here the code is burnt: a wrong client, address, key or verifier does not get a second try.
+	if !g.redeemableBy(c.Client, q) || g.Confirm.bound() && g.Confirm != confirm || p.Ends.Ended(g.bearer()) {
 		return nil, errors.Join(errInvalidGrant, p.Values.Delete(ctx, expiring.Grant.Of(token)))
+	}
+	if g, err = p.rebind(ctx, token, g, confirm); err != nil {
+		return nil, err
 	}
 	now := p.Now()
 	family := g.family(now, p.Lifetimes)
@@ -54,7 +61,7 @@ func (p *Provider) redeemCode(ctx context.Context, c *client.Client, q *oidc.Acc
 	if err != nil {
 		return nil, p.unredeemed(ctx, token, err)
 	}
-	answer := p.regate(g, c, holder.Level, holder.Papers)
+	answer := p.regate(g, c.Client, holder.Level, holder.Papers)
 	if len(answer.Granted()) < len(g.asked()) || holder.Standing(now) != account.Good {
 		return nil, errors.Join(errInvalidGrant, p.Values.Delete(ctx, expiring.Grant.Of(token)))
 	}
@@ -62,22 +69,26 @@ func (p *Provider) redeemCode(ctx context.Context, c *client.Client, q *oidc.Acc
 	if refresh {
 		refreshToken = p.refreshToken(family.ID, 0)
 	}
-	return p.tokens(c, g, token, refreshToken, holder)
+	return p.tokens(c.Client, g, token, refreshToken, holder)
 }
 
 // claimCode claims the grant of a code. A code that somebody redeemed before is a replay: whatever
 // came of it is ended (RFC 6749, section 4.1.2).
-func (p *Provider) claimCode(ctx context.Context, c *client.Client, code, token string) (g grant, err error) {
-	value, err := p.Values.Claim(ctx, expiring.Grant.Of(token), p.Lifetimes.AccessToken)
-	switch {
-	case err != nil:
+func (p *Provider) claimCode(ctx context.Context, c caller, code, token string) (g grant, err error) {
+	values, err := p.spend(ctx, c.once, expiring.Step{Do: expiring.DoClaim, Key: expiring.Grant.Of(token), TTL: p.Lifetimes.AccessToken})
+	if err != nil && len(values) == 1 && values[0].First { // a replayed request must not leave a token alive
+		err = errors.Join(err, p.Values.Delete(ctx, expiring.Grant.Of(token)))
+	}
+	if err != nil {
 		return g, err
+	}
+	switch value := values[0]; {
 	case value.Found && (json.Unmarshal(value.Data, &g) != nil || !g.Code):
 		return g, errInvalidGrant
 	case value.First:
 		return g, nil
 	case value.Found:
-		return g, p.replayed(ctx, c, g.Family, g.Account)
+		return g, p.replayed(ctx, c.Client, g.Family, g.Account)
 	}
 	family, err := p.Ledger.SpentFamily(ctx, expiring.Hash(code))
 	switch {
@@ -86,7 +97,28 @@ func (p *Provider) claimCode(ctx context.Context, c *client.Client, code, token 
 	case err != nil:
 		return g, err
 	}
-	return g, p.replayed(ctx, c, family, "")
+	return g, p.replayed(ctx, c.Client, family, "")
+}
+
+// rebind notes in the claimed value what the token is bound to, where the code was not bound to it
+// already. It costs an exchange only then: requests that were pushed with their key need none.
+func (p *Provider) rebind(ctx context.Context, token string, g grant, confirm confirmation) (grant, error) {
+	if g.Confirm == confirm {
+		return g, nil
+	}
+	old, err := json.Marshal(g)
+	if err != nil {
+		return g, err
+	}
+	g.Confirm = confirm
+	bound, err := json.Marshal(g)
+	if err != nil {
+		return g, err
+	}
+	if done, err := p.Values.Swap(ctx, expiring.Grant.Of(token), old, bound, 0); err != nil || !done {
+		return g, errors.Join(errInvalidGrant, err)
+	}
+	return g, nil
 }
 
 // replayed ends a family and answers invalid_grant. by is who replayed, which need not be the
@@ -132,7 +164,7 @@ func (g grant) redeemableBy(c *client.Client, q *oidc.AccessTokenRequest) bool {
 func (g grant) family(now time.Time, l Lifetimes) Family {
 	return Family{ID: g.Family, Client: g.Client, Account: g.Account, Consent: g.Consent, Purpose: g.Purpose, Scopes: g.Scopes,
 		Claims: strings.Join(g.Claims, " "), ACR: g.ACR, Strength: g.Strength, AMR: strings.Join(g.AMR, " "),
-		AuthAt: time.Unix(g.AuthAt, 0), Created: now, Ends: now.Add(l.Refresh), Idle: now.Add(l.RefreshIdle)}
+		AuthAt: time.Unix(g.AuthAt, 0), Confirm: g.Confirm.text(), Resource: g.Resource, Details: string(g.Details), Created: now, Ends: now.Add(l.Refresh), Idle: now.Add(l.RefreshIdle)}
 }
 
 func (p *Provider) issued(g grant, now time.Time, how string) audit.Event {
@@ -148,7 +180,7 @@ func (p *Provider) tokens(c *client.Client, g grant, token, refreshToken string,
 		return nil, err
 	}
 	return op.NewResponse(&oidc.AccessTokenResponse{
-		AccessToken: token, TokenType: oidc.BearerToken, RefreshToken: refreshToken, IDToken: idToken,
+		AccessToken: token, TokenType: g.Confirm.tokenType(), RefreshToken: refreshToken, IDToken: idToken,
 		ExpiresIn: uint64(max(1, g.Expires-p.Now().Unix())), Scope: strings.Fields(g.Scopes),
 	}), nil
 }
@@ -156,25 +188,43 @@ func (p *Provider) tokens(c *client.Client, g grant, token, refreshToken string,
 // ClientCredentialsExchange gives a service client a token of its own. No holder stands behind
 // it, so it can carry no scope of the catalogue.
 func (l *library) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
-	resp, err := l.p.serviceToken(ctx, r.Client.(rp).Client, r.Data.Scope)
+	resp, err := l.p.serviceToken(ctx, r.Client.(rp).caller, r.Data.Scope)
 	return resp, l.p.failed(ctx, err)
 }
 
-func (p *Provider) serviceToken(ctx context.Context, c *client.Client, scopes []string) (*op.Response, error) {
+func (p *Provider) serviceToken(ctx context.Context, c caller, scopes []string) (*op.Response, error) {
 	if c.Public() {
 		return nil, errInvalidClient // RFC 6749, section 4.4: confidential clients only
 	}
 	if len(scopes) > 0 {
 		return nil, oidc.ErrInvalidScope().WithDescription("no scope can be granted without a holder")
 	}
-	now := p.Now()
-	g := grant{Client: c.ID, Family: expiring.NewSecret(), IssuedAt: now.UnixMicro(), Expires: now.Add(p.Lifetimes.AccessToken).Unix()}
-	token := expiring.NewSecret()
-	if err := p.putGrant(ctx, token, g, p.Lifetimes.AccessToken); err != nil {
+	confirm, err := bind(c.Client, c.from)
+	if err != nil {
 		return nil, err
 	}
-	return op.NewResponse(&oidc.AccessTokenResponse{AccessToken: token, TokenType: oidc.BearerToken,
+	now := p.Now()
+	g := grant{Client: c.ID, Family: expiring.NewSecret(), Confirm: confirm, IssuedAt: now.UnixMicro(), Expires: now.Add(p.Lifetimes.AccessToken).Unix()}
+	token := expiring.NewSecret()
+	if err := p.issue(ctx, c.once, token, g); err != nil {
+		return nil, err
+	}
+	return op.NewResponse(&oidc.AccessTokenResponse{AccessToken: token, TokenType: confirm.tokenType(),
 		ExpiresIn: uint64(p.Lifetimes.AccessToken.Seconds())}), nil
+}
+
+// issue stores an access token in the exchange that uses up what its request brought along.
+func (p *Provider) issue(ctx context.Context, used []once, token string, g grant) error {
+	value, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	key := expiring.Grant.Of(token)
+	values, err := p.spend(ctx, used, expiring.Step{Do: expiring.DoPut, Key: key, Value: value, TTL: p.Lifetimes.AccessToken})
+	if err != nil && len(values) == 1 {
+		err = errors.Join(err, p.Values.Delete(ctx, key))
+	}
+	return err
 }
 
 // failed logs what is not the caller's doing and translates it outwards.

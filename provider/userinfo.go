@@ -3,10 +3,13 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"eid.example/idp/consent"
 	"eid.example/idp/internal/account"
@@ -20,16 +23,21 @@ import (
 // Core, section 5.3). The first release with a token is read from the registers and written into
 // the holder's history; repeats with the same token get the same answer, kept sealed for its life.
 func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
-	token, problem := bearerToken(r)
+	token, scheme, problem := presentedToken(r)
 	if problem != "" {
 		return p.challenge(w, r, problem)
 	}
-	g, released, ok, err := p.liveGrant(r.Context(), token)
+	from, err := p.readPeer(w, r, token)
 	if err != nil {
-		return p.writeProtocolError(w, r, err)
+		return p.challengeProof(w, err)
 	}
+	g, released, ok, err := p.liveGrant(r.Context(), token, from.proofOnce()...)
 	switch {
-	case !ok:
+	case isProofError(err):
+		return p.challengeProof(w, err)
+	case err != nil:
+		return p.writeProtocolError(w, r, err)
+	case !ok, !from.shows(g.Confirm), !strings.EqualFold(scheme, g.Confirm.tokenType()):
 		return p.challenge(w, r, "invalid_token")
 	case g.Account == "": // a service's own token: alive, but about nobody
 		return p.challenge(w, r, "insufficient_scope")
@@ -59,34 +67,35 @@ func (p *Provider) writeUserinfo(w http.ResponseWriter, body []byte) error {
 	return err
 }
 
-// bearerToken finds the access token: in the header, or in the form of a POST (RFC 6750, sections
-// 2.1 and 2.2); never in the address, never in two places.
-func bearerToken(r *http.Request) (token, problem string) {
+// presentedToken finds the access token and its scheme: in the header (RFC 6750, section 2.1; RFC
+// 9449, section 7.1), or in the form of a POST (RFC 6750, section 2.2); never in the address, never
+// in two places.
+func presentedToken(r *http.Request) (token, scheme, problem string) {
 	if r.URL.Query().Has("access_token") {
-		return "", "invalid_request"
+		return "", "", "invalid_request"
 	}
 	header := r.Header.Values("Authorization")
 	form := ""
 	if r.Method == http.MethodPost && r.ContentLength != 0 {
 		values, err := readForm(r)
 		if err != nil || len(values["access_token"]) > 1 {
-			return "", "invalid_request"
+			return "", "", "invalid_request"
 		}
 		form = values.Get("access_token")
 	}
 	switch {
 	case len(header) > 1, len(header) == 1 && form != "":
-		return "", "invalid_request"
+		return "", "", "invalid_request"
 	case len(header) == 1:
 		scheme, rest, ok := strings.Cut(header[0], " ")
-		if !ok || !strings.EqualFold(scheme, "Bearer") {
-			return "", "missing" // another scheme is no bearer token at all
+		if !ok || !strings.EqualFold(scheme, "Bearer") && !strings.EqualFold(scheme, "DPoP") {
+			return "", "", "missing" // another scheme is no access token at all
 		}
-		return rest, ""
+		return rest, scheme, ""
 	case form != "":
-		return form, ""
+		return form, "Bearer", ""
 	}
-	return "", "missing"
+	return "", "", "missing"
 }
 
 // challenge answers as RFC 6750, section 3 says; without any token it names no error.
@@ -103,8 +112,24 @@ func (p *Provider) challenge(w http.ResponseWriter, r *http.Request, problem str
 	if problem == "insufficient_scope" {
 		value += `, scope="openid"`
 	}
-	w.Header().Set("WWW-Authenticate", value)
+	w.Header().Add("WWW-Authenticate", value)
+	w.Header().Add("WWW-Authenticate", dpopChallenge(problem))
 	return writeJSON(w, status, body)
+}
+
+// challengeProof answers a proof that is wrong or lacks the nonce (RFC 9449, sections 7.1 and 9).
+func (p *Provider) challengeProof(w http.ResponseWriter, err error) error {
+	var known *oidc.Error
+	if !errors.As(err, &known) {
+		return err
+	}
+	w.Header().Set("WWW-Authenticate", dpopChallenge(string(known.ErrorType)))
+	return writeJSON(w, http.StatusUnauthorized, map[string]string{"error": string(known.ErrorType), "error_description": known.Description})
+}
+
+func isProofError(err error) bool {
+	var known *oidc.Error
+	return errors.As(err, &known) && known.ErrorType == "invalid_dpop_proof"
 }
 
 // release asks the gates and the registers. problem is set when the holder may not be served any

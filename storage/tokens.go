@@ -13,7 +13,7 @@ import (
 )
 
 const familyColumns = `id, client_id, account_id, consent_id, purpose, scopes, claims, acr, strength, amr,
-	auth_at, created_at, idle_until, ends_at`
+	auth_at, confirm, resource, details, created_at, idle_until, ends_at`
 
 // Redeem notes a code as spent and returns the holder, in one exchange. A family never outlives
 // its consent; a consent that was withdrawn meanwhile leaves no end to insert and is a Conflict.
@@ -25,11 +25,11 @@ func (s *Store) Redeem(ctx context.Context, codeHash string, f provider.Family, 
 	if refresh {
 		batch = append(batch, sqldb.Statement{
 			SQL: `INSERT INTO refresh_families (id, client_id, account_id, consent_id, purpose, scopes, claims, acr, strength, amr,
-					auth_at, generation, rotated_at, created_at, idle_until, ends_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $12, $13,
+					auth_at, confirm, resource, details, generation, rotated_at, created_at, idle_until, ends_at)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $15, $16, $17, 0, $12, $12, $13,
 					(SELECT CASE WHEN expires_at < $14 THEN expires_at ELSE $14 END FROM consents WHERE id = $4 AND withdrawn_at IS NULL))`,
 			Args: []any{f.ID, f.Client, f.Account, f.Consent, f.Purpose, f.Scopes, f.Claims, f.ACR, f.Strength, f.AMR,
-				f.AuthAt, now, f.Idle, f.Ends},
+				f.AuthAt, now, f.Idle, f.Ends, f.Confirm, f.Resource, f.Details},
 		})
 	}
 	var holders []account.Account
@@ -65,17 +65,21 @@ func scanText(r sqldb.Row) (text string, err error) {
 // Rotate is the compare and set of a family's generation, with the holder, in one exchange. The
 // statement moves n to n+1, or finds that somebody with the same n did so within the tolerance;
 // anything else leaves the row alone.
-func (s *Store) Rotate(ctx context.Context, id string, n int64, c client.ID, now time.Time, tolerance, idle time.Duration) (provider.Family, account.Account, error) {
+func (s *Store) Rotate(ctx context.Context, id string, n int64, c client.ID, now time.Time, tolerance, idle time.Duration, keep bool) (provider.Family, account.Account, error) {
 	var (
 		moved   []provider.Family
 		holders []account.Account
 		newest  []int64
 	)
+	step := 1
+	if keep {
+		step = 0
+	}
 	err := s.db.Batch(ctx,
 		sqldb.Statement{
 			SQL: `UPDATE refresh_families SET
 					rotated_at = CASE WHEN generation = $2 THEN $4 ELSE rotated_at END,
-					generation = CASE WHEN generation = $2 THEN generation + 1 ELSE generation END,
+					generation = CASE WHEN generation = $2 THEN generation + $7 ELSE generation END,
 					idle_until = $5
 				WHERE id = $1 AND client_id = $3 AND idle_until > $4 AND ends_at > $4
 					AND (generation = $2 OR (generation = $2 + 1 AND rotated_at > $6))
@@ -83,7 +87,7 @@ func (s *Store) Rotate(ctx context.Context, id string, n int64, c client.ID, now
 					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.consent_id <> '' AND e.consent_id = refresh_families.consent_id AND e.at >= refresh_families.created_at)
 					AND NOT EXISTS (SELECT 1 FROM ends e WHERE e.family_id <> '' AND e.family_id = refresh_families.id)
 				RETURNING ` + familyColumns,
-			Args: []any{id, n, c, now, now.Add(idle), now.Add(-tolerance)},
+			Args: []any{id, n, c, now, now.Add(idle), now.Add(-tolerance), step},
 			Scan: sqldb.Into(&moved, scanFamily),
 		},
 		sqldb.Statement{
@@ -106,6 +110,13 @@ func (s *Store) Rotate(ctx context.Context, id string, n int64, c client.ID, now
 	}
 }
 
+// Unrotate takes back the rotation from n to n+1 that was made at the given moment, unless somebody
+// has used the successor since.
+func (s *Store) Unrotate(ctx context.Context, id string, n int64, rotated time.Time) error {
+	_, err := s.db.Exec(ctx, `UPDATE refresh_families SET generation = $2 WHERE id = $1 AND generation = $2 + 1 AND rotated_at = $3`, id, n, rotated)
+	return err
+}
+
 func scanNumber(r sqldb.Row) (n int64, err error) {
 	err = r.Scan(&n)
 	return n, err
@@ -113,7 +124,7 @@ func scanNumber(r sqldb.Row) (n int64, err error) {
 
 func scanFamily(r sqldb.Row) (f provider.Family, err error) {
 	err = r.Scan(&f.ID, &f.Client, &f.Account, &f.Consent, &f.Purpose, &f.Scopes, &f.Claims, &f.ACR, &f.Strength, &f.AMR,
-		&f.AuthAt, &f.Created, &f.Idle, &f.Ends)
+		&f.AuthAt, &f.Confirm, &f.Resource, &f.Details, &f.Created, &f.Idle, &f.Ends)
 	return f, err
 }
 

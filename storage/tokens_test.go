@@ -80,7 +80,7 @@ func TestAGenerationMovesOnceAndIsTheSameForAMoment(t *testing.T) {
 			t.Fatal(err)
 		}
 		rotate := func(n int64, at time.Time) (provider.Family, error) {
-			f, _, err := e.Store.Rotate(t.Context(), family.ID, n, "rp", at, 10*time.Second, time.Hour)
+			f, _, err := e.Store.Rotate(t.Context(), family.ID, n, "rp", at, 10*time.Second, time.Hour, false)
 			return f, err
 		}
 		var moved atomic.Int32
@@ -107,7 +107,7 @@ func TestAGenerationMovesOnceAndIsTheSameForAMoment(t *testing.T) {
 		if _, err := rotate(7, now); !errors.Is(err, fault.NotFound) {
 			t.Errorf("a generation that never was: %v", err)
 		}
-		if _, _, err := e.Store.Rotate(t.Context(), family.ID, 2, "other", now, 10*time.Second, time.Hour); !errors.Is(err, fault.NotFound) {
+		if _, _, err := e.Store.Rotate(t.Context(), family.ID, 2, "other", now, 10*time.Second, time.Hour, false); !errors.Is(err, fault.NotFound) {
 			t.Errorf("another client: %v", err)
 		}
 		if _, err := rotate(2, now.Add(2*time.Hour)); !errors.Is(err, fault.NotFound) {
@@ -133,7 +133,7 @@ func TestARefreshDiesOfEveryEnd(t *testing.T) {
 			if err := e.Store.End(t.Context(), cause, audit.Event{At: now, Action: audit.TokensRevoked}); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := e.Store.Rotate(t.Context(), family.ID, 0, "rp", now.Add(2*time.Second), 10*time.Second, time.Hour); !errors.Is(err, fault.NotFound) {
+			if _, _, err := e.Store.Rotate(t.Context(), family.ID, 0, "rp", now.Add(2*time.Second), 10*time.Second, time.Hour, false); !errors.Is(err, fault.NotFound) {
 				t.Errorf("end %+v: %v", cause, err)
 			}
 		}

@@ -29,14 +29,37 @@ type Store interface {
 	Swap(ctx context.Context, key Key, old, new []byte, ttl time.Duration) (bool, error)
 	// Delete removes; absence is fine.
 	Delete(ctx context.Context, key Key) error
+	// Batch runs several steps in one exchange, each atomic by itself, in order; the answers come
+	// in the order of the steps. It is how an identifier is used up in the exchange of the work
+	// that it is for.
+	Batch(ctx context.Context, steps ...Step) ([]Value, error)
 	// Count adds one to a counter and returns the new count; the window starts with the first.
 	Count(ctx context.Context, key Key, window time.Duration) (int64, error)
 }
+
+// Step is one step of a Batch.
+type Step struct {
+	Do    Verb
+	Key   Key
+	Value []byte        // of DoPut and DoPutIfAbsent
+	TTL   time.Duration // of all but DoGet
+}
+
+// Verb says which verb of the Store a Step is.
+type Verb int
+
+// The verbs of a Step. DoPutIfAbsent answers First when it stored.
+const (
+	DoGet Verb = iota
+	DoPut
+	DoPutIfAbsent
+	DoClaim
+)
 
 // Value is what Get and Claim return.
 type Value struct {
 	Data    []byte
 	Found   bool
 	Claimed bool // somebody has claimed it, now or before
-	First   bool // this very call claimed it (Claim only)
+	First   bool // this very call claimed it, or stored it (DoPutIfAbsent)
 }

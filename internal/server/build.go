@@ -14,6 +14,7 @@ import (
 
 	"eid.example/idp/consent"
 	"eid.example/idp/internal/account/signin"
+	"eid.example/idp/internal/clientkeys"
 	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/keyring"
 	"eid.example/idp/internal/notify"
@@ -174,7 +175,8 @@ func (s *Server) features(o Options, registers *registry.Registers) (routes []we
 		return nil, err
 	}
 	op, err := provider.New(provider.Deps{Issuer: s.Config.Issuer, Site: s.Site, Clients: s.Clients, Accounts: s.Store, SignIn: s.SignIn,
-		Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys}, Values: s.values, Ledger: s.Store, Ends: s.follower,
+		Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys},
+		ClientKeys: clientkeys.New(clientkeys.Options{Guard: clientkeys.Guard{AllowLoopback: o.Demo}, Now: o.Now, Log: o.Log}), Certificates: noCertificates{}, Values: s.values, Ledger: s.Store, Ends: s.follower,
 		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log})
 	if err != nil {
 		return nil, err

@@ -348,3 +348,38 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestABatchIsOneExchangeAndEachStepAtomic(t *testing.T) {
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		ctx := t.Context()
+		once, code, session, note := expiring.Replay.Of("jti"), expiring.Grant.Of("code"), expiring.Session.Of("s"), expiring.Form.Of("f")
+		if err := e.Expiring.Put(ctx, code, []byte("grant"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		steps := []expiring.Step{
+			{Do: expiring.DoPutIfAbsent, Key: once, TTL: time.Minute},
+			{Do: expiring.DoClaim, Key: code, TTL: time.Minute},
+			{Do: expiring.DoGet, Key: session},
+			{Do: expiring.DoPut, Key: note, Value: []byte("note"), TTL: time.Minute},
+			{Do: expiring.DoGet, Key: note},
+		}
+		before := e.Exchanges.Load()
+		first, err := e.Expiring.Batch(ctx, steps...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := e.Exchanges.Load() - before; e.Name == "production" && n != 1 {
+			t.Errorf("%d exchanges", n)
+		}
+		if !first[0].First || !first[1].First || string(first[1].Data) != "grant" || first[2].Found || string(first[4].Data) != "note" {
+			t.Errorf("first time: %+v", first)
+		}
+		second, err := e.Expiring.Batch(ctx, steps...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second[0].First || second[1].First || !second[1].Found {
+			t.Errorf("second time: %+v", second)
+		}
+	})
+}

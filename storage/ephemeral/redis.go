@@ -177,15 +177,8 @@ func (r *Redis) Get(ctx context.Context, keys ...expiring.Key) ([]expiring.Value
 // Claim implements expiring.Store.
 func (r *Redis) Claim(ctx context.Context, key expiring.Key, ttl time.Duration) (expiring.Value, error) {
 	r.exchange("redis")
-	text, err := claimScript.Run(ctx, r.client, []string{r.name(key)}, life(ttl).Milliseconds()).Text()
-	if errors.Is(err, redis.Nil) {
-		return expiring.Value{}, nil
-	}
-	if err != nil {
-		return expiring.Value{}, unavailable(err)
-	}
-	before := parse([]byte(text))
-	return expiring.Value{Data: before.Data, Found: before.Found, Claimed: before.Found, First: before.Found && !before.Claimed}, nil
+	value, err := claimAnswer(claimScript.Run(ctx, r.client, []string{r.name(key)}, life(ttl).Milliseconds()))
+	return value, unavailable(err)
 }
 
 // Swap implements expiring.Store.
