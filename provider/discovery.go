@@ -41,6 +41,8 @@ type metadata struct {
 	PromptValues         []string `json:"prompt_values_supported"`
 	UILocales            []string `json:"ui_locales_supported"`
 	IssInAnswer          bool     `json:"authorization_response_iss_parameter_supported"`
+	BackChannelLogout    bool     `json:"backchannel_logout_supported"`
+	BackChannelSession   bool     `json:"backchannel_logout_session_supported"`
 	ServiceDocumentation string   `json:"service_documentation"`
 	Policy               string   `json:"op_policy_uri"`
 }
@@ -68,7 +70,7 @@ func (p *Provider) describe() document {
 		TokenAuth: append(auth, "none"), IntrospectionAuth: auth, RevocationAuth: append(auth, "none"),
 		ClaimTypes: []string{"normal"}, ClaimsParameter: true, ChallengeMethods: []string{"S256"},
 		DisplayValues: []string{"page", "popup", "touch", "wap"}, PromptValues: []string{"none", "login", "consent", "select_account"},
-		UILocales: []string{"vi", "en"}, IssInAnswer: true, ServiceDocumentation: at("/scopes"), Policy: at("/services"),
+		UILocales: []string{"vi", "en"}, IssInAnswer: true, BackChannelLogout: true, BackChannelSession: true, ServiceDocumentation: at("/scopes"), Policy: at("/services"),
 	}
 	for a := account.ACR1; a <= reachable; a++ {
 		m.ACRValues = append(m.ACRValues, a.String())

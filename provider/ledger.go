@@ -44,9 +44,10 @@ type Family struct {
 	Strength account.ACR
 	AMR      string // space-separated
 	AuthAt   time.Time
-	Confirm  string // JSON of what its tokens are bound to; empty for bearer tokens
-	Resource string // what its access tokens are for; empty: ourselves
-	Details  string // JSON of its authorization_details; empty: none
+	Confirm  string            // JSON of what its tokens are bound to; empty for bearer tokens
+	Resource string            // what its access tokens are for; empty: ourselves
+	Details  string            // JSON of its authorization_details; empty: none
+	Session  account.SessionID // in which its client wants to hear of a sign-out; empty: it does not
 	Created  time.Time
 	Ends     time.Time // absolute end, never past the consent
 	Idle     time.Time // end when not used until then

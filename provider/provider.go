@@ -136,6 +136,8 @@ type Deps struct {
 	MTLSIssuer   string // address of the mutual-TLS listener; empty: there is none
 	Values       expiring.Store
 	Ledger       Ledger
+	Deliveries   Deliveries
+	Outbound     *http.Client // for calls to addresses of relying parties: past the guard, no redirects, 3 s
 	Ends         revocation.List
 	Lifetimes    Lifetimes
 	Now          func() time.Time

@@ -56,6 +56,9 @@ func (p *Provider) redeemCode(ctx context.Context, c caller, q *oidc.AccessToken
 	}
 	now := p.Now()
 	family := g.family(now, p.Lifetimes)
+	if c.BackChannelLogout != "" {
+		family.Session = g.Session
+	}
 	refresh := slices.Contains(g.scopes(), policy.OfflineAccess)
 	holder, err := p.Ledger.Redeem(ctx, expiring.Hash(q.Code), family, refresh, now, p.issued(g, now, "authorization_code"))
 	if err != nil {

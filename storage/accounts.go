@@ -77,7 +77,7 @@ func (s *Store) Lock(ctx context.Context, id account.ID, reason account.LockReas
 			return fmt.Errorf("lock account: %w: not active", fault.Conflict)
 		}
 		used := sqldb.Statement{SQL: `UPDATE sign_ins SET alarm = NULL WHERE account_id = $1`, Args: []any{id}} // "not me" links
-		return steps(ctx, tx, endSignInsOf(id, at), used, endRow(end), auditRow(e))
+		return steps(ctx, tx, append(ending(end), endSignInsOf(id, at), used, auditRow(e))...)
 	})
 	if err == nil {
 		s.noteEnd(end)
@@ -104,7 +104,7 @@ func (s *Store) Unlock(ctx context.Context, id account.ID, at time.Time, e audit
 // SetPassword replaces the password, ends every other session of the account and forgets the
 // wrong passwords that were counted against it. fault.NotFound for an unknown account.
 func (s *Store) SetPassword(ctx context.Context, p signin.NewPassword, e audit.Event) error {
-	return s.db.InTx(ctx, func(tx sqldb.Tx) error {
+	err := s.db.InTx(ctx, func(tx sqldb.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE credentials SET password = $1, password_at = $2 WHERE account_id = $3`, p.PHC, p.At, p.Account)
 		if err != nil {
 			return err
@@ -112,22 +112,17 @@ func (s *Store) SetPassword(ctx context.Context, p signin.NewPassword, e audit.E
 		if n == 0 {
 			return fault.NotFound
 		}
-		return steps(ctx, tx,
-			sqldb.Statement{
-				SQL: `INSERT INTO ends (at, account_id, consent_id, session_id, family_id)
-					SELECT $1, '', '', sid, '' FROM sign_ins WHERE account_id = $2 AND sid <> $3 AND ended_at IS NULL AND started_at > $4`,
-				Args: []any{p.At, p.Account, p.Keep, p.At.Add(-revocation.Kept)},
-			},
-			sqldb.Statement{
-				SQL:  `UPDATE sign_ins SET ended_at = $1 WHERE account_id = $2 AND sid <> $3 AND ended_at IS NULL`,
-				Args: []any{p.At, p.Account, p.Keep},
-			},
+		return steps(ctx, tx, append(endingOthers(p.Account, p.Keep, p.At),
 			sqldb.Statement{
 				SQL:  `DELETE FROM tries WHERE who = $1 AND kind = $2`,
 				Args: []any{p.Who, signin.TriesPassword},
 			},
-			auditRow(e))
+			auditRow(e))...)
 	})
+	if err == nil {
+		s.wake()
+	}
+	return err
 }
 
 // steps runs statements inside an open transaction.

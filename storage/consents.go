@@ -98,7 +98,7 @@ func (s *Store) Withdraw(ctx context.Context, holder account.ID, id string, at t
 			ended = append(ended, others...)
 		}
 		for _, id := range ended {
-			if err := run(ctx, tx, endRow(revocation.End{Consent: id, At: at})); err != nil {
+			if err := steps(ctx, tx, ending(revocation.End{Consent: id, At: at})...); err != nil {
 				return err
 			}
 		}

@@ -31,26 +31,51 @@ const (
 // End ends something together with the audit row that tells why. This instance refuses it at
 // once, every other one within half a second.
 func (s *Store) End(ctx context.Context, e revocation.End, ev audit.Event) error {
-	if err := s.db.Batch(ctx, endRow(e), auditRow(ev)); err != nil {
+	if err := s.db.Batch(ctx, append(ending(e), auditRow(ev))...); err != nil {
 		return err
 	}
 	s.noteEnd(e)
 	return nil
 }
 
-// endRow is the statement that ends something; it belongs into the transaction of its cause.
-// After the commit the caller hands the same end to noteEnd.
-func endRow(e revocation.End) sqldb.Statement {
-	return sqldb.Statement{
+// ending are the statements that end something and queue the logout tokens that follow from it;
+// they belong into the transaction of the cause. After the commit the caller hands the same end to
+// noteEnd.
+func ending(e revocation.End) []sqldb.Statement {
+	return append([]sqldb.Statement{{
 		SQL:  `INSERT INTO ends (at, account_id, consent_id, session_id, family_id) VALUES ($1, $2, $3, $4, $5)`,
 		Args: []any{e.At, e.Account, e.Consent, e.Session, e.Family},
-	}
+	}}, logouts(e)...)
+}
+
+// endingOthers ends every session of an account but one.
+func endingOthers(id account.ID, keep account.SessionID, at time.Time) []sqldb.Statement {
+	return append([]sqldb.Statement{
+		{
+			SQL: `INSERT INTO ends (at, account_id, consent_id, session_id, family_id)
+				SELECT $1, '', '', sid, '' FROM sign_ins WHERE account_id = $2 AND sid <> $3 AND ended_at IS NULL AND started_at > $4`,
+			Args: []any{at, id, keep, at.Add(-revocation.Kept)},
+		},
+		{
+			SQL:  `UPDATE sign_ins SET ended_at = $1 WHERE account_id = $2 AND sid <> $3 AND ended_at IS NULL`,
+			Args: []any{at, id, keep},
+		},
+	}, logoutsWhere(at, `account_id = $2 AND session_id <> $3`, id, keep)...)
 }
 
 // noteEnd makes this instance refuse what it has just ended, without waiting for the next look.
 func (s *Store) noteEnd(e revocation.End) {
 	if f := s.follower.Load(); f != nil {
 		f.Note(e)
+	}
+	s.wake()
+}
+
+// wake lets the logout tokens of an end that was committed here leave at once.
+func (s *Store) wake() {
+	select {
+	case s.queued <- struct{}{}:
+	default: // nobody has looked since the last one
 	}
 }
 

@@ -200,7 +200,7 @@ func (s *Store) EndSignIn(ctx context.Context, id account.ID, sid account.Sessio
 		if n == 0 {
 			return fmt.Errorf("end sign-in: %w", fault.NotFound)
 		}
-		return steps(ctx, tx, endRow(end), auditRow(e))
+		return steps(ctx, tx, append(ending(end), auditRow(e))...)
 	})
 	if err == nil {
 		s.noteEnd(end)
@@ -211,7 +211,7 @@ func (s *Store) EndSignIn(ctx context.Context, id account.ID, sid account.Sessio
 // EndSignIns ends everything of a holder.
 func (s *Store) EndSignIns(ctx context.Context, id account.ID, at time.Time, e audit.Event) error {
 	end := revocation.End{Account: id, At: at}
-	err := s.db.Batch(ctx, endSignInsOf(id, at), endRow(end), auditRow(e))
+	err := s.db.Batch(ctx, append(ending(end), endSignInsOf(id, at), auditRow(e))...)
 	if err == nil {
 		s.noteEnd(end)
 	}

@@ -22,10 +22,13 @@ type Store struct {
 	db       sqldb.DB
 	now      func() time.Time
 	follower atomic.Pointer[Follower] // hears of ends committed here; nil until Follow
+	queued   chan struct{}            // holds one when an end was committed here: there may be deliveries
 }
 
 // New returns a Store over an open database whose migrations are applied (see Migrate).
-func New(db sqldb.DB, now func() time.Time) *Store { return &Store{db: db, now: now} }
+func New(db sqldb.DB, now func() time.Time) *Store {
+	return &Store{db: db, now: now, queued: make(chan struct{}, 1)}
+}
 
 // DB is the database underneath, for the table of expiring values, for readiness and for tests.
 func (s *Store) DB() sqldb.DB { return s.db }

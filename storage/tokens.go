@@ -32,6 +32,9 @@ func (s *Store) Redeem(ctx context.Context, codeHash string, f provider.Family, 
 				f.AuthAt, now, f.Idle, f.Ends, f.Confirm, f.Resource, f.Details},
 		})
 	}
+	if f.Session != "" {
+		batch = append(batch, joined(f, now))
+	}
 	var holders []account.Account
 	batch = append(batch, auditRow(e), sqldb.Statement{
 		SQL: `SELECT ` + accountColumns + ` FROM accounts a WHERE a.id = $1`, Args: []any{f.Account}, Scan: sqldb.Into(&holders, plainAccount),
@@ -134,11 +137,12 @@ var _ provider.Ledger = (*Store)(nil)
 // than any access token lives.
 const spentKept = 24 * time.Hour
 
-// SweepTokens deletes refresh families that nobody can use any more, and spent codes whose family
-// is gone: a late replay of any other code still ends its family.
+// SweepTokens deletes refresh families that nobody can use any more, who took part in sessions of
+// long ago, and spent codes whose family is gone: a late replay of any other code still ends its family.
 func (s *Store) SweepTokens(ctx context.Context, now time.Time) error {
 	return s.db.Batch(ctx,
 		sqldb.Statement{SQL: `DELETE FROM refresh_families WHERE idle_until < $1 OR ends_at < $1`, Args: []any{now}},
+		sqldb.Statement{SQL: `DELETE FROM session_clients WHERE joined_at < $1`, Args: []any{now.Add(-sessionClientsKept)}},
 		sqldb.Statement{SQL: `DELETE FROM spent_codes WHERE spent_at < $1
 			AND NOT EXISTS (SELECT 1 FROM refresh_families f WHERE f.id = spent_codes.family_id)`, Args: []any{now.Add(-spentKept)}})
 }

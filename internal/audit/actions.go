@@ -24,6 +24,8 @@ const (
 	TokensIssued     Action = "tokens.issued"
 	TokensRevoked    Action = "tokens.revoked"
 	ReplaySeen       Action = "replay.seen"
+	LogoutDelivered  Action = "logout.delivered"
+	LogoutFailed     Action = "logout.failed"
 	ShareCreated     Action = "share.created"
 	ShareRedeemed    Action = "share.redeemed"
 	ShareRefused     Action = "share.refused"

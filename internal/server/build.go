@@ -152,6 +152,7 @@ func (s *Server) assemble(ctx context.Context, o Options) error {
 	s.handler = s.departing(s.Site.Wrap(mux))
 	s.background(ctx, s.Keys.Run)
 	s.background(ctx, s.Clients.Run)
+	s.background(ctx, s.deliver)
 	s.sweep(ctx, o.Now)
 	if table, ok := s.values.(*ephemeral.SQL); ok {
 		s.background(ctx, table.Sweep)
@@ -177,11 +178,13 @@ func (s *Server) features(o Options, registers *registry.Registers) (routes []we
 	op, err := provider.New(provider.Deps{Issuer: s.Config.Issuer, Site: s.Site, Clients: s.Clients, Accounts: s.Store, SignIn: s.SignIn,
 		Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys},
 		ClientKeys: clientkeys.New(clientkeys.Options{Guard: clientkeys.Guard{AllowLoopback: o.Demo}, Now: o.Now, Log: o.Log}), Certificates: noCertificates{}, Values: s.values, Ledger: s.Store, Ends: s.follower,
+		Deliveries: s.Store, Outbound: clientkeys.Guard{AllowLoopback: o.Demo}.Client(),
 		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
 	s.SignIn.SetFlows(op)
+	s.deliver = op.Deliver
 	sharing, err := qrshare.New(qrshare.Deps{Site: s.Site, Desk: desk, Doorman: s.SignIn, Clients: s.Clients, Accounts: s.Store,
 		Registers: registers, Shares: s.values, Records: s.Store, Ledger: s.Store, Ends: s.follower, Auth: op,
 		Sign: func(alg, typ string, payload []byte) (string, error) {

@@ -56,6 +56,7 @@ type Server struct {
 	values   values
 	notices  func(context.Context) error // sends what is queued
 	follower *storage.Follower
+	deliver  func(context.Context) // sends logout tokens
 	handler  http.Handler
 	tls      *tls.Config // nil: a proxy speaks TLS
 	metrics  *metrics
