@@ -3,6 +3,7 @@ package keyring
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -52,8 +53,11 @@ func newPrivate(alg string) (crypto.Signer, error) {
 	switch alg {
 	case "ES256":
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case "RS256":
+	case "RS256", "PS256": // a key of its own for each: one algorithm per key (RFC 8725, section 3.1)
 		return rsa.GenerateKey(rand.Reader, 2048)
+	case "EdDSA":
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		return private, err
 	}
 	return nil, fmt.Errorf("no keys for algorithm %q: %w", alg, fault.Invalid)
 }

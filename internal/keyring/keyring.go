@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -29,9 +30,11 @@ type Keyring struct {
 	now      func() time.Time
 	log      *slog.Logger
 	algs     map[Use][]string
+	later    map[Use][]string
 	schedule Schedule
 
 	refreshing sync.Mutex // one refresh at a time
+	founding   sync.Mutex // one first key at a time
 	state      atomic.Pointer[state]
 	signers    sync.Map // signerName -> jose.Signer
 }
@@ -40,8 +43,13 @@ type Keyring struct {
 type Options struct {
 	Now func() time.Time // required
 	Log *slog.Logger     // default: slog.Default
-	// Algs says which keys there are. Default: tokens ES256 and RS256 (2048 bits), else ES256.
+	// Algs says which keys there are from the start. Default: tokens ES256 and RS256 (2048 bits),
+	// else ES256.
 	Algs map[Use][]string
+	// Later says which keys are made when something is to be signed with them for the first time.
+	// The first of a family cannot be published before use, because nothing older can sign in its
+	// place; its successors are. Default, where Algs is not given either: tokens PS256 and EdDSA.
+	Later map[Use][]string
 	// Schedule is the life of a key.
 	Schedule Schedule
 }
@@ -56,15 +64,25 @@ var defaultAlgs = map[Use][]string{
 	Checkpoints: {"ES256"},
 }
 
+// defaultLater keeps the first start fast, and the published set free of kinds of keys that no
+// client needs: old libraries stumble over them.
+var defaultLater = map[Use][]string{Tokens: {"PS256", "EdDSA"}}
+
+// creation is how long the first signature of a family may wait for its key, in all.
+const creation = 10 * time.Second
+
 // Open reads the keys and creates those that are missing. A root key that does not open what the
 // database holds is ErrWrongRoot; a sealed key that was altered is ErrSealed.
 func Open(ctx context.Context, root Root, store Store, o Options) (*Keyring, error) {
-	k := &Keyring{box: newBox(root), store: store, now: o.Now, log: o.Log, algs: o.Algs, schedule: o.Schedule.withDefaults()}
+	k := &Keyring{box: newBox(root), store: store, now: o.Now, log: o.Log, algs: o.Algs, later: o.Later, schedule: o.Schedule.withDefaults()}
 	if k.log == nil {
 		k.log = slog.Default()
 	}
 	if k.algs == nil {
 		k.algs = defaultAlgs
+		if k.later == nil {
+			k.later = defaultLater
+		}
 	}
 	if err := k.Refresh(ctx); err != nil {
 		return nil, fmt.Errorf("signing keys: %w", err)
@@ -137,14 +155,12 @@ func (k *Keyring) read(ctx context.Context) (*state, error) {
 // has to be read again.
 func (k *Keyring) rotate(ctx context.Context, s *state) (changed bool, err error) {
 	now := k.now()
-	for use, algs := range k.algs {
-		for _, alg := range algs {
-			added, err := k.grow(ctx, s.families[family{use, alg}], use, alg, now)
-			if err != nil {
-				return changed, err
-			}
-			changed = changed || added
+	for f := range k.kept(s) {
+		added, err := k.grow(ctx, s.families[f], f.use, f.alg, now)
+		if err != nil {
+			return changed, err
 		}
+		changed = changed || added
 	}
 	for _, keys := range s.families {
 		for i, key := range keys {
@@ -159,6 +175,35 @@ func (k *Keyring) rotate(ctx context.Context, s *state) (changed bool, err error
 		}
 	}
 	return changed, nil
+}
+
+// kept are the families that go on: those of the start, and those made later that exist.
+func (k *Keyring) kept(s *state) iter.Seq[family] {
+	return func(yield func(family) bool) {
+		for i, table := range []map[Use][]string{k.algs, k.later} {
+			for use, algs := range table {
+				for _, alg := range algs {
+					f := family{use, alg}
+					if (i == 0 || len(s.families[f]) > 0) && !yield(f) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// found makes the first key of a family that is made later, unless another instance was first.
+func (k *Keyring) found(ctx context.Context, f family) error {
+	k.founding.Lock()
+	defer k.founding.Unlock()
+	if len(k.state.Load().families[f]) > 0 { // made while we waited
+		return nil
+	}
+	if _, err := k.grow(ctx, nil, f.use, f.alg, k.now()); err != nil {
+		return err
+	}
+	return k.Refresh(ctx)
 }
 
 func (k *Keyring) grow(ctx context.Context, keys []*key, use Use, alg string, now time.Time) (bool, error) {
@@ -307,7 +352,17 @@ func (k *Keyring) Signing(use Use, alg string) (kid string, signer crypto.Signer
 }
 
 func (k *Keyring) current(use Use, alg string) (*key, error) {
-	key := signing(k.state.Load().families[family{use, alg}], k.now())
+	f := family{use, alg}
+	keys := k.state.Load().families[f]
+	if len(keys) == 0 && slices.Contains(k.later[use], alg) {
+		ctx, cancel := context.WithTimeout(context.Background(), creation)
+		defer cancel()
+		if err := k.found(ctx, f); err != nil {
+			return nil, fmt.Errorf("first %s key for %s: %w", alg, use, err)
+		}
+		keys = k.state.Load().families[f]
+	}
+	key := signing(keys, k.now())
 	if key == nil || key.private == nil {
 		return nil, fmt.Errorf("no %s key for %s: %w", alg, use, fault.NotFound)
 	}

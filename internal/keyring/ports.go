@@ -32,7 +32,7 @@ const (
 type Record struct {
 	ID         string // JWK thumbprint (RFC 7638), the kid
 	Use        Use
-	Alg        string // of RFC 7518: ES256, RS256
+	Alg        string // of RFC 7518 and 8037: ES256, RS256, PS256, EdDSA
 	Generation int    // 1, 2, ... within use and algorithm
 	Public     []byte // JWK, JSON
 	Sealed     []byte // PKCS #8, sealed under the root key; empty once the key is retired

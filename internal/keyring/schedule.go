@@ -42,10 +42,11 @@ func stops(keys []*key, i int) time.Time {
 	return time.Time{}
 }
 
-// signing returns the key of a family that signs now: the newest that may.
+// signing returns the key of a family that signs now: the newest that may. The very first signs
+// at once, also where the clock is behind that of the instance that made it.
 func signing(keys []*key, now time.Time) *key {
 	for _, k := range slices.Backward(keys) {
-		if !k.record.SignsFrom.After(now) {
+		if !k.record.SignsFrom.After(now) || k.record.Generation == 1 {
 			return k
 		}
 	}
