@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"eid.example/idp/internal/account"
@@ -268,6 +269,9 @@ func samePortless(registered, asked string) bool {
 			return "", false
 		}
 		port := u.Port()
+		if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0 || strconv.FormatUint(n, 10) != port) {
+			return "", false // no port on which anybody can listen, or a second spelling of one
+		}
 		bare := *u
 		bare.Host = u.Host[:len(u.Host)-len(port)]
 		if port != "" {

@@ -13,7 +13,8 @@ func TestLoopbackAddressesMayDifferInThePortAlone(t *testing.T) {
 		"http://127.0.0.1/cb": true, "http://127.0.0.1:8080/cb": true, "http://[::1]/cb?x=1": true, "http://[::1]:1/cb?x=1": true, "com.example.app:/cb": true,
 		"http://127.0.0.1:8080/cb?": false, "http://127.0.0.1:8080/cb#": false, "http://127.0.0.1:8080/%63b": false, "http://127.0.0.1:/cb": false,
 		"HTTP://127.0.0.1:8080/cb": false, "http://127.0.0.1:8080@evil.example/cb": false, "http://x@127.0.0.1:8080/cb": false, "http://localhost:8080/cb": false,
-		"http://[0:0:0:0:0:0:0:1]:1/cb?x=1": false, "http://127.1/cb": false, "com.example.app:/cb/": false, "": false,
+		"http://[0:0:0:0:0:0:0:1]:1/cb?x=1": false, "http://127.1/cb": false, "com.example.app:/cb/": false,
+		"http://127.0.0.1:0/cb": false, "http://127.0.0.1:65536/cb": false, "http://127.0.0.1:08080/cb": false, "http://127.0.0.1:65535/cb": true, "": false,
 	} {
 		if got := native.AllowsRedirect(uri); got != want {
 			t.Errorf("AllowsRedirect(%q) = %v", uri, got)
