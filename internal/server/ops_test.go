@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -73,14 +72,7 @@ func TestServerWithoutAStoreIsNotReadyAndSaysWhich(t *testing.T) {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
 			c := stores
-			address := lose(&c)
-			u, err := url.Parse(*address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := newGate(t, u.Host)
-			u.Host = g.Addr().String()
-			*address = u.String()
+			g := behind(t, lose(&c))
 			s := build(t, c)
 			ops := s.Ops()
 			if status, body := get(t, ops, "/readyz"); status != http.StatusOK {
