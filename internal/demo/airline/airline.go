@@ -42,7 +42,7 @@ func New(cfg Config) (http.Handler, error) {
 	a := &airline{bookings: &bookings{bySubject: map[string]*booking{}}}
 	app, err := rp.New(cfg, rp.Brand{Key: "airline", Files: files, StaffPath: "/gate", Asks: []rp.Ask{{
 		Key: "check_in", Purpose: "check_in", Scopes: []string{"openid", "profile", "vn_id_card"}, Level: 2,
-		Page: "/boarding-pass", Keep: a.keep,
+		Page: "/boarding-pass", Keep: a.keep, Memo: flights[0].Number + " " + sampleCode,
 	}}})
 	if err != nil {
 		return nil, err
