@@ -42,6 +42,9 @@ func serve(ctx context.Context, env environment) error {
 	if c.SMSURL == "" {
 		log.Warn("no SMS gateway: nobody can sign in with two factors; set IDP_SMS_URL")
 	}
+	if c.OfficerListen != "" {
+		log.Warn("this version has no officers' console", "setting", "IDP_OFFICER_LISTEN")
+	}
 	err = s.Serve(ctx, []net.Listener{public}, []net.Listener{ops})
 	if closing := s.Close(); err == nil {
 		err = closing

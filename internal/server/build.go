@@ -40,13 +40,14 @@ func Build(ctx context.Context, c Config, o Options) (*Server, error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	certificate, err := c.certificate()
+	certificate, err := c.certificate(o.Log)
 	if err != nil {
 		return nil, err
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{Config: c, log: o.Log, stop: stop, draining: make(chan struct{}), metrics: newMetrics(), tls: certificate,
 		notices: func(context.Context) error { return nil }}
+	o.Exchange = s.metrics.counting(o.Exchange)
 	if err = s.openStores(ctx, o); err == nil {
 		err = s.assemble(work, o)
 	}

@@ -27,7 +27,7 @@ type Config struct {
 	Issuer string `env:"IDP_ISSUER"`
 	// Address and port of the public listener. Default :8443 with TLS, :8080 without.
 	Listen string `env:"IDP_LISTEN"`
-	// Address and port of the officers' console. Empty: not served.
+	// Address and port of the officers' console, which this version does not have yet.
 	OfficerListen string `env:"IDP_OFFICER_LISTEN"`
 	// Address and port for /healthz, /readyz and /metrics, which must not be reachable from
 	// outside. Default 127.0.0.1:9090.
@@ -44,7 +44,8 @@ type Config struct {
 	// provider; without it the database is worth nothing, so keep a copy offline. Default root.key
 	// in the data folder, created when the database is embedded.
 	RootKeyFile string `env:"IDP_ROOT_KEY_FILE"`
-	// Certificate chain and key of the public listener (PEM). Empty: a proxy in front speaks TLS.
+	// Certificate chain and key of the public listener (PEM), read again when the files change.
+	// Empty: a proxy in front speaks TLS.
 	TLSCertFile string `env:"IDP_TLS_CERT_FILE"`
 	TLSKeyFile  string `env:"IDP_TLS_KEY_FILE"`
 	// Networks of the proxies in front, like 10.0.0.0/8, separated by commas. Only from these is

@@ -22,7 +22,7 @@ func TestHealthReadinessAndMetrics(t *testing.T) {
 	_, body := get(t, ops, "/metrics")
 	for _, series := range []string{
 		`idp_http_requests_total{route="GET /.well-known/openid-configuration",status="200"} 1`, "idp_http_request_seconds_bucket",
-		"idp_password_hashes_total ", "idp_password_hashes_waiting 0", "idp_ends_followed 1", "idp_notices_dropped_total 0",
+		"idp_password_hashes_total ", "idp_password_hashes_waiting 0", "idp_ends_followed 1", "idp_notices_dropped_total 0", `idp_store_exchanges_total{store="sql"}`,
 		"go_goroutines", "process_resident_memory_bytes",
 	} {
 		if !strings.Contains(body, series) {
