@@ -68,10 +68,19 @@ func HasProduction() bool {
 	return os.Getenv("IDP_DATABASE_URL") != "" && os.Getenv("IDP_REDIS_URL") != ""
 }
 
+// patient gives Redis more time than in production: a busy machine is not what tests are about.
+func patient(address string) string {
+	separator := "?"
+	if strings.Contains(address, "?") {
+		separator = "&"
+	}
+	return address + separator + "read_timeout=20s&write_timeout=20s&dial_timeout=20s&pool_timeout=20s"
+}
+
 // NewProduction starts a provider on PostgreSQL and Redis with data of its own; see HasProduction.
 func NewProduction(t testing.TB, change ...func(*stage.Options)) *IDP {
 	t.Helper()
-	return start(t, server.Config{DatabaseURL: os.Getenv("IDP_DATABASE_URL"), RedisURL: os.Getenv("IDP_REDIS_URL")}, change)
+	return start(t, server.Config{DatabaseURL: os.Getenv("IDP_DATABASE_URL"), RedisURL: patient(os.Getenv("IDP_REDIS_URL"))}, change)
 }
 
 func start(t testing.TB, c server.Config, change []func(*stage.Options)) *IDP {
