@@ -14,14 +14,27 @@ import (
 // MaxBody is the size of the largest accepted request body, 64 KiB.
 const MaxBody = 64 << 10
 
+// Deadline is how long a request may take in all. A store that has stopped answering holds nobody
+// longer; it lies above the time-outs of registers and hashing, and below that of the listener.
+const Deadline = 20 * time.Second
+
 // Wrap puts the middleware around the mux, outermost first: request id, recover with log and
-// metrics, size limit, language. The mux is the one that the routes were mounted on.
+// metrics, deadline, size limit, language. The mux is the one that the routes were mounted on.
 func (s *Site) Wrap(mux *http.ServeMux) http.Handler {
 	var h http.Handler = mux
 	h = s.withLocale(h)
 	h = http.MaxBytesHandler(h, MaxBody)
+	h = withDeadline(h)
 	h = s.withLog(mux, h)
 	return withRequestID(h)
+}
+
+func withDeadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), Deadline)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // RequestID is the reference number of the request: shown on error pages, written to log and audit.
