@@ -88,7 +88,7 @@ func start(t testing.TB, c server.Config, change []func(*stage.Options)) *IDP {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // zitadel/oidc speaks through it
 	log := &Log{}
 	c.DataDir = t.TempDir()
-	o := stage.Options{Config: c, Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Hash: Cheap}
+	o := stage.Options{Config: c, Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Hash: Cheap, Hurry: true}
 	if c.DatabaseURL != "" {
 		o.Schema = "t" + strings.ToLower(rand.Text())
 		o.Prefix = o.Schema + ":"

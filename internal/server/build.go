@@ -45,7 +45,7 @@ func Build(ctx context.Context, c Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Server{Config: c, log: o.Log, stop: stop, draining: make(chan struct{}), metrics: newMetrics(), tls: certificate,
+	s := &Server{Config: c, log: o.Log, stop: stop, draining: make(chan struct{}), metrics: newMetrics(), tls: certificate, hurry: o.Hurry,
 		notices: func(context.Context) error { return nil }}
 	o.Exchange = s.metrics.counting(o.Exchange)
 	if err = s.openStores(ctx, o); err == nil {

@@ -39,6 +39,8 @@ type Options struct {
 	CreateRoot bool
 	// Beside lets a second server use the same embedded database (tests of two instances).
 	Beside bool
+	// Hurry closes the listeners at once when told to stop: in tests no balancer has to look away.
+	Hurry bool
 }
 
 // Server is the assembled product.
@@ -63,6 +65,7 @@ type Server struct {
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 	draining chan struct{}
+	hurry    bool
 	once     sync.Once
 }
 
@@ -142,7 +145,9 @@ func (s *Server) Serve(ctx context.Context, public, ops []net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.once.Do(func() { close(s.draining) })
-	time.Sleep(farewell)
+	if !s.hurry {
+		time.Sleep(farewell)
+	}
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	return errors.Join(err, main.Shutdown(drain), side.Shutdown(drain))

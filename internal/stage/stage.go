@@ -35,6 +35,7 @@ type Options struct {
 	Prefix      string         // prefix of Redis keys, in tests
 	Exchange    func(string)   // called per exchange with a store, in tests
 	Sender      notify.Sender  // instead of the outbox, in tests
+	Hurry       bool           // stop at once, in tests
 }
 
 // Stage is an open demo.
@@ -110,7 +111,7 @@ func (s *Stage) build(ctx context.Context) (err error) {
 	}
 	s.Server, err = server.Build(ctx, s.options.Config, server.Options{
 		Now: s.Clock.Now, Log: s.options.Log, Sender: sender, Hash: s.options.Hash, Demo: true, Extra: s.routes,
-		Schema: s.options.Schema, Prefix: s.options.Prefix, Exchange: s.options.Exchange, CreateRoot: true,
+		Schema: s.options.Schema, Prefix: s.options.Prefix, Exchange: s.options.Exchange, CreateRoot: true, Hurry: s.options.Hurry,
 	})
 	return err
 }
