@@ -14,7 +14,7 @@ import (
 func TestForgedValuesAreNotThere(t *testing.T) {
 	t.Parallel()
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
-		store := authentic{e.Expiring, []byte("a key that Redis never sees")}
+		store := newAuthentic(e.Expiring, []byte("a key that Redis never sees"))
 		ctx := t.Context()
 		mine, other := expiring.Session.Of("mine"), expiring.Session.Of("other")
 		check := func(err error) {
@@ -55,7 +55,7 @@ func TestForgedValuesAreNotThere(t *testing.T) {
 func TestAuthenticValuesKeepTheContract(t *testing.T) {
 	t.Parallel()
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
-		store := authentic{e.Expiring, []byte("key")}
+		store := newAuthentic(e.Expiring, []byte("key"))
 		ctx, key := t.Context(), expiring.Grant.Of("code")
 		if ok, err := store.PutIfAbsent(ctx, key, []byte("one"), time.Minute); !ok || err != nil {
 			t.Fatal(ok, err)

@@ -130,7 +130,7 @@ func (s *Server) assemble(ctx context.Context, o Options) error {
 	if s.Keys, err = s.openKeys(ctx, o); err != nil {
 		return err
 	}
-	s.values = authentic{s.values, s.Keys.Secret("expiring")}
+	s.values = newAuthentic(s.values, s.Keys.Secret("expiring"))
 	if s.follower, err = storage.Follow(ctx, s.Store, o.Now); err != nil {
 		return err
 	}
