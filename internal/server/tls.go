@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"time"
 )
 
 // certificate returns the TLS configuration of the public listener; nil when a proxy speaks TLS.
@@ -16,7 +15,7 @@ func (c Config) certificate(log *slog.Logger) (*tls.Config, error) {
 		return nil, nil
 	}
 	pair := &keyPair{certFile: c.TLSCertFile, keyFile: c.TLSKeyFile, log: log}
-	if err := pair.load(pair.changed()); err != nil {
+	if err := pair.load(pair.look()); err != nil {
 		return nil, fmt.Errorf("IDP_TLS_CERT_FILE: %w", err)
 	}
 	return &tls.Config{
@@ -34,22 +33,22 @@ type keyPair struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
-	mu     sync.Mutex // guards loaded and at
+	mu     sync.Mutex // guards the rest
 	loaded *tls.Certificate
-	at     [2]time.Time // modification of the files that were read last
+	read   [2]os.FileInfo // the files that were read last, usable or not
 }
 
-func (p *keyPair) changed() (at [2]time.Time) {
-	for i, file := range []string{p.certFile, p.keyFile} {
-		if info, err := os.Stat(file); err == nil {
-			at[i] = info.ModTime()
+func (p *keyPair) look() (files [2]os.FileInfo) {
+	for i, name := range []string{p.certFile, p.keyFile} {
+		if info, err := os.Stat(name); err == nil {
+			files[i] = info
 		}
 	}
-	return at
+	return files
 }
 
-func (p *keyPair) load(at [2]time.Time) error {
-	p.at = at
+func (p *keyPair) load(files [2]os.FileInfo) error {
+	p.read = files
 	pair, err := tls.LoadX509KeyPair(p.certFile, p.keyFile)
 	if err == nil {
 		p.loaded = &pair
@@ -60,13 +59,21 @@ func (p *keyPair) load(at [2]time.Time) error {
 // get is called for every full handshake. A pair that cannot be used, perhaps because only one of
 // the two files is new yet, leaves the old one in place.
 func (p *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	at := p.changed()
+	files := p.look()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at != p.at {
-		if err := p.load(at); err != nil {
+	if !same(files[0], p.read[0]) || !same(files[1], p.read[1]) {
+		if err := p.load(files); err != nil {
 			p.log.Error("the new certificate cannot be used", "error", err.Error())
 		}
 	}
 	return p.loaded, nil
+}
+
+// same reports whether a file was neither replaced nor written.
+func same(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
