@@ -84,3 +84,13 @@ func TestBoundRefreshTokenIsUsedAgainAndAgain(t *testing.T) {
 		t.Errorf("refused %q", other)
 	}
 }
+
+func TestConsentThatEndsIsNoticedWhenReadingAgain(t *testing.T) {
+	t.Parallel()
+	p, b := startFAPI(t, rptest.Strict{})
+	b.Get("/login").Want("Nguyễn Thị Mẫu")
+	p.Strict.Details = []any{}
+	if page := b.Post("/account/refresh", nil).Want("Chưa có đồng ý mở tài khoản"); page.Has("open-account") {
+		t.Error("the account may still be opened")
+	}
+}

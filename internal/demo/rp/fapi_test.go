@@ -157,15 +157,17 @@ func TestSignedRefusalIsExplained(t *testing.T) {
 
 func TestFAPINoticesAMixUp(t *testing.T) {
 	t.Parallel()
-	for name, bend := range map[string]func(url.Values){
-		"other issuer":        func(q url.Values) { q.Set("iss", "https://attacker.example") },
-		"no issuer":           func(q url.Values) { q.Del("iss") },
-		"two issuers":         func(q url.Values) { q.Add("iss", "https://attacker.example") },
-		"signed, when it was": func(q url.Values) { q.Set("response", q.Get("code")); q.Del("code"); q.Del("iss") },
+	for name, s := range map[string]rptest.Strict{
+		"other issuer":             {BendRedirect: func(q url.Values) { q.Set("iss", "https://attacker.example") }},
+		"no issuer":                {BendRedirect: func(q url.Values) { q.Del("iss") }},
+		"no issuer, none promised": {BendRedirect: func(q url.Values) { q.Del("iss") }, QuietIssuer: true},
+		"two issuers":              {BendRedirect: func(q url.Values) { q.Add("iss", "https://attacker.example") }},
+		"an answer nobody asked":   {BendRedirect: func(q url.Values) { q.Set("response", q.Get("code")); q.Del("code"); q.Del("iss") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, b := startStrict(t, rptest.Strict{DPoP: true, BendRedirect: bend}, nil)
+			s.DPoP = true
+			_, b := startStrict(t, s, nil)
 			if page := b.Get("/login"); page.Status != http.StatusBadRequest {
 				t.Errorf("status %d", page.Status)
 			}
@@ -178,6 +180,32 @@ func TestTokenThatAnybodyCouldUseIsRefused(t *testing.T) {
 	_, b := startStrict(t, rptest.Strict{DPoP: true, TokenType: "Bearer"}, nil)
 	if page := b.Get("/login").Want("Câu trả lời không đáng tin"); page.Status != http.StatusBadRequest || b.Get("/").Has("result") {
 		t.Errorf("status %d", page.Status)
+	}
+}
+
+func TestFAPIKnowsNoRS256(t *testing.T) {
+	t.Parallel()
+	_, b := startStrict(t, rptest.Strict{RS256: true}, nil)
+	if page := b.Get("/login").Want("Câu trả lời không đáng tin"); page.Status != http.StatusBadRequest {
+		t.Errorf("status %d", page.Status)
+	}
+}
+
+func TestCredentialsFollowNoRedirect(t *testing.T) {
+	t.Parallel()
+	elsewhere := false
+	_, b := startStrict(t, rptest.Strict{DPoP: true}, func(c *rp.Config) {
+		c.HTTPClient = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			elsewhere = elsewhere || r.URL.Host == "elsewhere.example"
+			if r.URL.Path != "/oauth2/par" {
+				return http.DefaultTransport.RoundTrip(r)
+			}
+			return &http.Response{StatusCode: http.StatusTemporaryRedirect, Status: "307 Temporary Redirect", Body: http.NoBody,
+				Header: http.Header{"Location": {"https://elsewhere.example/oauth2/par"}}, Request: r}, nil
+		})}
+	})
+	if page := b.Get("/login"); page.Status != http.StatusServiceUnavailable || elsewhere {
+		t.Errorf("status %d, sent elsewhere: %v", page.Status, elsewhere)
 	}
 }
 

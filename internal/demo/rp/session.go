@@ -116,10 +116,7 @@ func (s *sessions) endAll(who login) int {
 }
 
 func (l login) covers(other login) bool {
-	if other == (login{}) || l.subject != "" && l.subject != other.subject {
-		return false
-	}
-	return l.sid == "" || l.sid == other.sid
+	return (l.subject == "" || l.subject == other.subject) && (l.sid == "" || l.sid == other.sid)
 }
 
 func (s *sessions) end(session *Session) {

@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -25,6 +26,7 @@ const (
 	ClientID = "party"
 	Secret   = "a secret of the party"
 	keyID    = "k1"
+	rsaKeyID = "k2"
 )
 
 // Provider is the fake. Its fields are set before the browser comes.
@@ -48,6 +50,7 @@ type Provider struct {
 	Strict *Strict
 
 	key *ecdsa.PrivateKey
+	rsa *rsa.PrivateKey // nil unless Strict.RS256
 
 	mu    sync.Mutex
 	codes map[string]url.Values // guarded by mu: the authorization request of each code
@@ -136,12 +139,17 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	}
 	if p.Strict != nil {
 		metadata["pushed_authorization_request_endpoint"] = p.URL + "/oauth2/par"
+		metadata["authorization_response_iss_parameter_supported"] = !p.Strict.QuietIssuer
 	}
 	answer(w, 200, metadata)
 }
 
 func (p *Provider) keys(w http.ResponseWriter, _ *http.Request) {
-	answer(w, 200, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: keyID, Algorithm: "ES256", Use: "sig"}}})
+	keys := []jose.JSONWebKey{{Key: p.key.Public(), KeyID: keyID, Algorithm: "ES256", Use: "sig"}}
+	if p.rsa != nil {
+		keys = append(keys, jose.JSONWebKey{Key: p.rsa.Public(), KeyID: rsaKeyID, Algorithm: "RS256", Use: "sig"})
+	}
+	answer(w, 200, jose.JSONWebKeySet{Keys: keys})
 }
 
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
@@ -264,6 +272,9 @@ func (p *Provider) idToken(asked url.Values) string {
 	}
 	if p.BendToken != nil {
 		p.BendToken(claims)
+	}
+	if p.rsa != nil {
+		return Sign(jose.RS256, p.rsa, rsaKeyID, "JWT", claims)
 	}
 	return p.Sign("JWT", claims)
 }

@@ -3,6 +3,7 @@ package rptest
 import (
 	"crypto"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -28,9 +29,13 @@ type Strict struct {
 	// DPoP demands proofs; Nonces also demands a nonce that is new in every call, which the party
 	// can only learn by being refused once.
 	DPoP, Nonces bool
+	// QuietIssuer leaves authorization_response_iss_parameter_supported out of discovery.
+	QuietIssuer bool
+	// RS256 signs ID tokens with an RSA key that the provider publishes.
+	RS256 bool
 	// TokenType of the answers; empty means what was done, DPoP or Bearer.
 	TokenType string
-	// Details replace the authorization_details of the token response; nil echoes what was asked.
+	// Details replace the authorization_details of token responses; nil echoes what was asked.
 	Details any
 	// BendAnswer changes the authorization answer before it is signed or sent.
 	BendAnswer func(answer map[string]any)
@@ -60,6 +65,12 @@ func refuse(code, reason string) error { return refusal{400, code, errors.New(re
 // BeStrict prepares the provider for FAPI.
 func (p *Provider) BeStrict(s *Strict) *Strict {
 	s.seen, s.pushed, s.keyOf, s.nonce = map[string]bool{}, map[string]url.Values{}, map[string]string{}, rand.Text()
+	if s.RS256 {
+		var err error
+		if p.rsa, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+			panic(err) // crypto/rand does not fail (Go 1.24)
+		}
+	}
 	p.Strict = s
 	return s
 }
@@ -375,9 +386,9 @@ func (p *Provider) bind(response map[string]any, jkt string, asked url.Values) {
 	}
 	if details := asked.Get("authorization_details"); details != "" {
 		response["authorization_details"] = json.RawMessage(details)
-		if p.Strict.Details != nil {
-			response["authorization_details"] = p.Strict.Details
-		}
+	}
+	if p.Strict.Details != nil {
+		response["authorization_details"] = p.Strict.Details
 	}
 }
 
