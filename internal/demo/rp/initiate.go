@@ -33,6 +33,15 @@ func (a *App) initiateLogin(v *Visit) error {
 	return v.begin(ask, pending{target: target}, options...)
 }
 
+// initiateByForm turns a form into our own GET: with a cross-site POST the browser sends no cookies.
+func (a *App) initiateByForm(v *Visit) error {
+	form, err := v.Form()
+	if err != nil {
+		return err
+	}
+	return v.Redirect("/initiate-login?" + form.Encode())
+}
+
 // ownPage turns an address of this party into a path; ok is false for every other address.
 func (a *App) ownPage(address string) (path string, ok bool) {
 	if rest, found := strings.CutPrefix(address, a.cfg.BaseURL); found {

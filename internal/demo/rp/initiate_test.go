@@ -56,3 +56,24 @@ func TestOthersMayNotSendPeopleElsewhere(t *testing.T) {
 		t.Error("a sign-in was started all the same")
 	}
 }
+
+func TestOthersMayStartASignInByForm(t *testing.T) {
+	t.Parallel()
+	p, b := start(t, rp.Ask{})
+	base := "http://" + b.Get("/").URL.Host
+	form := url.Values{"iss": {p.URL}, "login_hint": {"0912345678"}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/initiate-login", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	res, err := b.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK || len(p.Asked()) != 1 || p.Asked()[0].Get("login_hint") != "0912345678" {
+		t.Errorf("status %d, asked %v", res.StatusCode, p.Asked())
+	}
+}

@@ -9,10 +9,10 @@
 //	POST /logout              sign out here only
 //	POST /logout/everywhere   RP-initiated logout at the provider
 //	POST /backchannel-logout  the provider tells that a session has ended (OpenID Connect Back-Channel Logout 1.0)
-//	GET  /initiate-login      somebody else starts a sign-in here (OpenID Connect Core, section 4)
+//	GET, POST /initiate-login somebody else starts a sign-in here (OpenID Connect Core, section 4)
 //
-// With Config.FAPI it speaks the FAPI 2.0 Security Profile instead: fapi.go, jarm.go and dpop.go
-// are all that go-oidc and oauth2 lack for it.
+// With Config.FAPI it speaks the FAPI 2.0 Security Profile instead: fapi.go, jarm.go, dpop.go and
+// transport.go are all that go-oidc and oauth2 lack for it.
 //
 // The provider may start later than its relying parties, stop and come back: discovery is lazy.
 package rp
@@ -169,6 +169,7 @@ func (a *App) mount() {
 	a.Handle("GET /signed-out", a.signedOut)
 	a.Handle("POST /backchannel-logout", a.backChannelLogout)
 	a.Handle("GET /initiate-login", a.initiateLogin)
+	a.Handle("POST /initiate-login", a.initiateByForm)
 	a.Handle("GET /language", a.language)
 	a.mux.HandleFunc("GET /style.css", a.stylesheet)
 	if static, err := fs.Sub(a.brand.Files, "static"); err == nil {
@@ -182,6 +183,7 @@ func (a *App) Config() Config { return a.cfg }
 // Handler serves the party: headers, protection against cross-site posts, pages for errors.
 func (a *App) Handler() http.Handler {
 	guard := http.NewCrossOriginProtection()
+	guard.AddInsecureBypassPattern("POST /initiate-login") // from anywhere by its nature; changes nothing
 	guard.SetDenyHandler(a.wrap(func(*Visit) error { return &Problem{Status: http.StatusForbidden, Key: "cross_site"} }))
 	return a.headers(guard.Handler(http.HandlerFunc(a.route)))
 }
