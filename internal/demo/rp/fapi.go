@@ -42,14 +42,18 @@ type FAPIConfig struct {
 	SignRequests bool
 }
 
-// PublicJWKS is the key set to register for a key: its public part with its thumbprint as kid.
-// A key that is not on P-256 gives an empty set.
+// PublicJWKS is the key set to register for a key: its public part with its thumbprint as kid, in
+// one line of JSON. A key that is not on P-256 gives an empty set.
 func PublicJWKS(key crypto.Signer) string {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	if kid, err := keyName(key); err == nil {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.Public(), KeyID: kid, Algorithm: string(jose.ES256), Use: "sig"})
 	}
-	return Indent(set)
+	raw, err := json.Marshal(set)
+	if err != nil {
+		panic(err) // a public key on P-256 is always JSON
+	}
+	return string(raw)
 }
 
 func keyName(key crypto.Signer) (string, error) {

@@ -323,7 +323,7 @@ func TestFAPINeedsAKeyForES256(t *testing.T) {
 func TestPublicJWKSHoldsThePublicPartAlone(t *testing.T) {
 	t.Parallel()
 	set := rp.PublicJWKS(newKey(t))
-	if !strings.Contains(set, `"kid": "`) || !strings.Contains(set, `"alg": "ES256"`) || strings.Contains(set, `"d"`) {
+	if !strings.Contains(set, `"kid":"`) || !strings.Contains(set, `"alg":"ES256"`) || strings.Contains(set, `"d"`) {
 		t.Errorf("key set %s", set)
 	}
 }
