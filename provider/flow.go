@@ -237,6 +237,9 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if q.answered {
+		return p.again(w, r, q)
+	}
 	return p.advance(w, r, q, c)
 }
 
@@ -246,6 +249,9 @@ func (p *Provider) atConsent(w http.ResponseWriter, r *http.Request) (s situatio
 	q, c, err := p.load(r, r.URL.Query().Get("flow"))
 	if err != nil {
 		return s, nil, false, err
+	}
+	if q.answered {
+		return s, nil, false, p.again(w, r, q)
 	}
 	if s, err = p.weigh(r, q, c); err != nil {
 		return s, nil, false, err
@@ -294,6 +300,9 @@ func (p *Provider) cancel(w http.ResponseWriter, r *http.Request) error {
 	q, c, err := p.load(r, r.URL.Query().Get("flow"))
 	if err != nil {
 		return err
+	}
+	if q.answered {
+		return p.again(w, r, q)
 	}
 	s, err := p.weigh(r, q, c)
 	if err != nil {

@@ -35,8 +35,9 @@ type grant struct {
 	Nonce     string             `json:"n,omitempty"`
 	Redirect  string             `json:"r,omitempty"`
 	Challenge string             `json:"ch,omitempty"`
-	IssuedAt  int64              `json:"i"`           // Unix microseconds
-	Expires   int64              `json:"e,omitempty"` // Unix seconds: end of the access token
+	IssuedAt  int64              `json:"i"`            // Unix microseconds
+	Refused   string             `json:"no,omitempty"` // no grant at all: the error that a request was answered with
+	Expires   int64              `json:"e,omitempty"`  // Unix seconds: end of the access token
 }
 
 func (g grant) bearer() revocation.Bearer {
@@ -80,7 +81,7 @@ func (p *Provider) liveGrant(ctx context.Context, token string) (g grant, releas
 	if err != nil {
 		return g, nil, false, err
 	}
-	if !found[0].Found || json.Unmarshal(found[0].Data, &g) != nil || g.Code && !found[0].Claimed {
+	if !found[0].Found || json.Unmarshal(found[0].Data, &g) != nil || g.Code && !found[0].Claimed || g.Refused != "" {
 		return g, nil, false, nil
 	}
 	if p.Ends.Ended(g.bearer()) || p.Now().Unix() >= g.Expires {
