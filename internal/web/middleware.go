@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -51,6 +52,10 @@ func withRequestID(next http.Handler) http.Handler {
 	})
 }
 
+// abandoned is the status, in logs and metrics only, of a request whose sender left before its
+// answer: whatever failed because of that is nobody's failure.
+const abandoned = 499
+
 // withLog writes one line per request without query, body or address, and turns a panic into an
 // error page: nothing of its text leaves the log.
 func (s *Site) withLog(mux *http.ServeMux, next http.Handler) http.Handler {
@@ -60,6 +65,9 @@ func (s *Site) withLog(mux *http.ServeMux, next http.Handler) http.Handler {
 		_, pattern := mux.Handler(r)
 		defer func() {
 			took := time.Since(start)
+			if errors.Is(r.Context().Err(), context.Canceled) && rec.status >= 500 {
+				rec.status = abandoned
+			}
 			if s.metrics != nil {
 				s.metrics.Observe(pattern, rec.status, took)
 			}
@@ -158,6 +166,9 @@ func (s *Site) Network(r *http.Request) string {
 	bits := 24
 	if a.Is6() {
 		bits = 48
+	}
+	if a.IsLoopback() {
+		return a.String()
 	}
 	p, err := a.Prefix(bits)
 	if err != nil || !p.IsValid() {
