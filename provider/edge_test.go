@@ -142,6 +142,33 @@ func TestDisabledBetweenAnyTwoSteps(t *testing.T) {
 	}
 }
 
+func TestADisabledClientIsNobody(t *testing.T) {
+	each(t, func(t *testing.T, idp *idptest.IDP) {
+		f := idp.Flow("legacy", "openid profile offline_access", "vn_purpose", "sign_in")
+		c, tokens := code(idp, f, "offline_access"), signedIn(idp, f, "offline_access")
+		disable(t, idp, "legacy")
+		basic := idptest.Basic(f.Client)
+		for what, send := range map[string]func() (int, http.Header, map[string]any){
+			"code":    func() (int, http.Header, map[string]any) { return idp.Token(f.Client, f.Form(c)) },
+			"refresh": func() (int, http.Header, map[string]any) { return idp.Token(f.Client, refreshForm(tokens.Refresh)) },
+			"introspect": func() (int, http.Header, map[string]any) {
+				return idp.Post("/oauth2/introspect", url.Values{"token": {tokens.Access}}, basic)
+			},
+			"revoke": func() (int, http.Header, map[string]any) {
+				return idp.Post("/oauth2/revoke", url.Values{"token": {tokens.Access}}, basic)
+			},
+		} {
+			status, h, answer := send()
+			wantError(t, what, status, h, answer, 401, "invalid_client")
+		}
+		dead(t, "its access token", idp, tokens.Access)
+		if _, _, answer := idp.Post("/oauth2/introspect", url.Values{"token": {tokens.Access}}, idptest.Basic(idp.Client("resource"))); answer["active"] != false {
+			t.Errorf("introspection by a resource server: %v", answer)
+		}
+		wantPage(t, "authorize", idp.Browser().Get(f.Address()))
+	})
+}
+
 // The journey does come to its end when nothing happens: the walks above prove something.
 func TestTheJourneyComesToItsEnd(t *testing.T) {
 	each(t, func(t *testing.T, idp *idptest.IDP) {
