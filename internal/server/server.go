@@ -132,9 +132,14 @@ func (s *Server) Serve(ctx context.Context, public, ops []net.Listener) error {
 	main := NewHTTPServer(s.handler, s.log)
 	side := NewHTTPServer(s.opsHandler(), s.log)
 	main.TLSConfig = s.tls
+	guests := &visitors{idle: map[net.Conn]time.Time{}}
+	main.ConnState = guests.note
+	var doors []*door
 	failed := make(chan error, len(public)+len(ops))
 	for _, l := range public {
-		go func() { failed <- serveOn(main, l, s.Config.TLSCertFile != "") }()
+		d := &door{Listener: l}
+		doors = append(doors, d)
+		go func() { failed <- serveOn(main, d, s.Config.TLSCertFile != "") }()
 	}
 	for _, l := range ops {
 		go func() { failed <- serveOn(side, l, false) }()
@@ -146,11 +151,23 @@ func (s *Server) Serve(ctx context.Context, public, ops []net.Listener) error {
 	}
 	s.once.Do(func() { close(s.draining) })
 	if !s.hurry {
-		time.Sleep(farewell)
+		farewellTo(doors, guests)
 	}
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	return errors.Join(err, main.Shutdown(drain), side.Shutdown(drain))
+}
+
+// farewellTo goes on serving while balancers look away, then takes no more connections, and waits
+// until nobody who has one is about to use it.
+func farewellTo(doors []*door, guests *visitors) {
+	time.Sleep(farewell)
+	for _, d := range doors {
+		d.Close() // fails only for a listener that is closed
+	}
+	for end := time.Now().Add(drainTimeout); !guests.quiet(farewell) && time.Now().Before(end); {
+		time.Sleep(farewell / 50)
+	}
 }
 
 // departing lets go of kept-alive connections, with each answer, once the server drains: closing an
