@@ -173,7 +173,7 @@ func (p *Provider) weigh(r *http.Request, q *request, c *client.Client) (situati
 		}
 		s.subject = p.Subject(c, session.Account)
 	}
-	s.items = policy.Decide(policy.Question{Asked: q.asked(), Allowed: c.Allowed(purpose),
+	s.items = policy.Decide(policy.Question{Asked: q.asked(), Allowed: c.Allowed(purpose), Kind: s.holder.Kind,
 		Level: s.holder.Level, Papers: s.holder.Papers, ACR: s.session.ACR})
 	return s, nil
 }
@@ -373,7 +373,7 @@ func (p *Provider) helpURI(n shortfall) string {
 
 // granted is gate 1 to 4 for a request whose consent is known.
 func (s situation) granted(g consent.Grant) policy.Answer {
-	return policy.Decide(policy.Question{Asked: s.request.asked(), Allowed: s.client.Allowed(s.purpose),
+	return policy.Decide(policy.Question{Asked: s.request.asked(), Allowed: s.client.Allowed(s.purpose), Kind: s.holder.Kind,
 		Level: s.holder.Level, Papers: s.holder.Papers, ACR: s.session.ACR, Consented: g.Agreed})
 }
 

@@ -29,7 +29,7 @@ func TestCheckInGivesABoardingPass(t *testing.T) {
 	if !page.Has("boarding-pass") || !page.Has("result") {
 		t.Error("no boarding pass")
 	}
-	if asked := p.Asked()[0]; asked.Get("scope") != "openid profile vn_id_card" || asked.Get("vn_purpose") != "check_in" {
+	if asked := p.Asked()[0]; asked.Get("scope") != "openid profile vn_id_card vn_foreigner" || asked.Get("vn_purpose") != "check_in" {
 		t.Errorf("asked %v", asked)
 	}
 	b.Get("/").Want("Bạn đã làm thủ tục chuyến SM305")

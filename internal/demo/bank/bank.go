@@ -50,7 +50,7 @@ func New(cfg Config) (http.Handler, error) {
 	b := &bank{books: &books{bySubject: map[string]account{}}, detailed: cfg.FAPI != nil}
 	app, err := rp.New(cfg, rp.Brand{Key: "bank", Files: files, SecretInBody: true, Asks: []rp.Ask{{
 		Key: opening, Purpose: opening, Details: details, ACR: 2, Level: 2, Page: "/account", Check: b.acceptable,
-		Scopes: []string{"openid", "profile", "vn_pid", "vn_id_card", "address", "offline_access"},
+		Scopes: []string{"openid", "profile", "vn_pid", "vn_id_card", "vn_foreigner", "address", "offline_access"},
 	}}})
 	if err != nil {
 		return nil, err
@@ -108,9 +108,11 @@ func (b *bank) show(v *rp.Visit, change func(*accountPage)) error {
 	return v.Render(http.StatusOK, "account", page)
 }
 
-// complete reports whether the customer file has what identifies a customer.
+// complete reports whether the customer file has what identifies a customer: number and identity
+// card of a citizen, or a foreigner's passport.
 func complete(answer *rp.Answer) bool {
-	return answer.String("name") != "" && answer.String("vn_pid") != "" && answer.Object("vn_id_card") != nil
+	citizen := answer.String("vn_pid") != "" && answer.Object("vn_id_card") != nil
+	return answer.String("name") != "" && (citizen || answer.Object("vn_passport") != nil)
 }
 
 func (b *bank) open(v *rp.Visit) error {
