@@ -236,7 +236,10 @@ func TestBackButtonAfterTheAnswer(t *testing.T) {
 		f := idp.Flow("portal", "openid")
 		consent := b.Get(f.Address()).SignIn(who)
 		id := consent.URL.Query().Get("flow")
-		consent.Allow(who).WantLeft(f.Redirect)
+		code := consent.Allow(who).WantLeft(f.Redirect).Get("code")
+		if status, _, answer := idp.Token(f.Client, f.Form(code)); status != http.StatusOK {
+			t.Fatalf("token endpoint %d %v", status, answer)
+		}
 		for name, page := range map[string]*idptest.Page{
 			"the consent form sent again": consent.Allow(who), "the consent page": b.Get("/consent?flow=" + id),
 			"the sign-in page": b.Get("/signin?flow=" + id), "the callback": b.Get("/oauth2/callback?flow=" + id), "cancel": b.Get("/oauth2/cancel?flow=" + id),
@@ -263,13 +266,14 @@ func TestDeclineAndCancelAnswerOnce(t *testing.T) {
 		f := idp.Flow("portal", "openid")
 		consent := b.Get(f.Address()).SignIn(who)
 		wantRefusal(t, "decline", consent.Submit("consent-deny"), f, "access_denied")
-		wantPage(t, "decline again", consent.Submit("consent-deny"))
-		wantPage(t, "allow after declining", consent.Allow(who))
+		wantRefusal(t, "decline again", consent.Submit("consent-deny"), f, "access_denied")
+		wantRefusal(t, "allow after declining", consent.Allow(who), f, "access_denied")
 
 		f = idp.Flow("portal", "openid")
 		id := b.Get(f.Address()).URL.Query().Get("flow")
 		wantRefusal(t, "cancel", b.Get("/oauth2/cancel?flow="+id), f, "access_denied")
-		wantPage(t, "cancel again", b.Get("/oauth2/cancel?flow="+id))
+		wantRefusal(t, "cancel again", b.Get("/oauth2/cancel?flow="+id), f, "access_denied")
+		wantRefusal(t, "going on after cancelling", b.Through(b.Get("/oauth2/callback?flow="+id), who), f, "access_denied")
 	})
 }
 

@@ -63,8 +63,8 @@ func TestLevelTooLowForTheClient(t *testing.T) {
 		if status != 200 || !strings.HasPrefix(h.Get("Content-Type"), "application/json") || !strings.Contains(body, "2") {
 			t.Errorf("error_uri: %d %s", status, body)
 		}
-		if v := b.Get(back.URL.String()); v.Left != nil {
-			t.Errorf("answered twice: %v", v.Left)
+		if again := b.Get(back.URL.String()); again.Left == nil || again.Left.String() != back.Left.String() {
+			t.Errorf("asked twice: %v, then %v", back.Left, again.Left)
 		}
 	})
 }
