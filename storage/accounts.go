@@ -101,8 +101,8 @@ func (s *Store) Unlock(ctx context.Context, id account.ID, at time.Time, e audit
 	})
 }
 
-// SetPassword replaces the password, ends every other session of the account and forgets the
-// wrong passwords that were counted against it. fault.NotFound for an unknown account.
+// SetPassword replaces the password, ends every other session of the account and every refresh
+// token that was given for it, and forgets the wrong passwords that were counted against it. fault.NotFound for an unknown account.
 func (s *Store) SetPassword(ctx context.Context, p signin.NewPassword, e audit.Event) error {
 	return s.db.InTx(ctx, func(tx sqldb.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE credentials SET password = $1, password_at = $2 WHERE account_id = $3`, p.PHC, p.At, p.Account)
@@ -117,6 +117,12 @@ func (s *Store) SetPassword(ctx context.Context, p signin.NewPassword, e audit.E
 				SQL: `INSERT INTO ends (at, account_id, consent_id, session_id, family_id)
 					SELECT $1, '', '', sid, '' FROM sign_ins WHERE account_id = $2 AND sid <> $3 AND ended_at IS NULL AND started_at > $4`,
 				Args: []any{p.At, p.Account, p.Keep, p.At.Add(-revocation.Kept)},
+			},
+			// What services may do while the holder is away rested on the old password too.
+			sqldb.Statement{
+				SQL: `INSERT INTO ends (at, account_id, consent_id, session_id, family_id)
+					SELECT $1, '', '', '', id FROM refresh_families WHERE account_id = $2 AND ends_at > $1`,
+				Args: []any{p.At, p.Account},
 			},
 			sqldb.Statement{
 				SQL:  `UPDATE sign_ins SET ended_at = $1 WHERE account_id = $2 AND sid <> $3 AND ended_at IS NULL`,
