@@ -20,6 +20,7 @@ build: ## the programs, into bin/
 test: ## every test, on SQLite and on a PostgreSQL and a Redis of its own
 	scripts/install-needs.sh
 	scripts/with-stores.sh go test -count=1 -shuffle=on -timeout 15m $(TESTFLAGS) $(PACKAGES)
+	$(if $(filter ./...,$(PACKAGES)),cd test/blackbox && ../../scripts/with-stores.sh go test -count=1 -shuffle=on -timeout 15m $(TESTFLAGS) ./...)
 
 race: ## the race detector over what runs concurrently
 	scripts/install-needs.sh
@@ -33,9 +34,12 @@ bench: ## complete sign-ins per second, CPU and allocations per operation, on bo
 	scripts/install-needs.sh
 	scripts/with-stores.sh go test -run '^$$' -bench . -benchtime 5000x ./internal/server
 
-check: ## format, vet, staticcheck, floors
+check: ## format, vet, staticcheck, floors, interoperability with npm libraries
+	scripts/install-needs.sh
 	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r gofmt -l) || exit; \
 		if [ -n "$$unformatted" ]; then echo "run gofmt on:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
+	cd test/blackbox && go vet ./...
 	go test -count=1 ./internal/floors
+	scripts/interop.sh

@@ -1,12 +1,15 @@
 package provider
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"strings"
-
-	"crypto/rand"
 
 	"eid.example/idp/consent"
 	"eid.example/idp/internal/expiring"
@@ -15,14 +18,9 @@ import (
 	"eid.example/idp/internal/web"
 )
 
-// answer issues the authorization code and sends the browser back. One request gives one code: the
-// stored request is claimed first, and whoever comes second gets a page.
+// answer issues the authorization code and sends the browser back.
 func (p *Provider) answer(w http.ResponseWriter, r *http.Request, s situation, g consent.Grant) error {
-	if err := p.finish(r, s.request); err != nil {
-		return err
-	}
 	scopes, claims := s.request.only(s.granted(g).Granted())
-	code := expiring.NewSecret()
 	grant := grant{
 		Code: true, Client: s.client.ID, Account: s.session.Account, Session: s.session.ID, Family: rand.Text(), Consent: g.ID,
 		Purpose: s.purpose.ID, Scopes: policy.JoinScopes(scopes), Claims: claims,
@@ -34,23 +32,7 @@ func (p *Provider) answer(w http.ResponseWriter, r *http.Request, s situation, g
 	if p.Ends.Ended(grant.bearer()) { // signed out in another tab meanwhile
 		return p.refusePage("expired", fault.Expired)
 	}
-	if err := p.putGrant(r.Context(), p.tokenOf(code), grant, p.Lifetimes.Code); err != nil {
-		return err
-	}
-	return p.respond(w, r, s.request, url.Values{"code": {code}})
-}
-
-// finish claims a kept request for its one answer, a code or an error. It stays for a moment, so
-// that whoever comes back to it learns that it has been answered.
-func (p *Provider) finish(r *http.Request, q *request) error {
-	if !q.kept {
-		return nil
-	}
-	done, err := p.Values.Claim(r.Context(), expiring.Request.Of(q.ID), p.Lifetimes.Code)
-	if err == nil && !done.First {
-		err = p.refusePage("expired", fault.Expired)
-	}
-	return err
+	return p.settle(w, r, s.request, grant)
 }
 
 // answerErr tells the relying party what went wrong. Failures that are not for it stay here.
@@ -66,10 +48,73 @@ func (p *Provider) answerErr(w http.ResponseWriter, r *http.Request, q *request,
 	if e.URI != "" {
 		v.Set("error_uri", e.URI)
 	}
-	if err := p.finish(r, q); err != nil {
+	if !q.kept {
+		return p.respond(w, r, q, v)
+	}
+	return p.settle(w, r, q, grant{Client: q.Client, Refused: v.Encode()})
+}
+
+// settle gives a request its one outcome, a code or an error, and sends it. The code is derived
+// from the request, so that the outcome has one place: whoever stores there first decides, and
+// whoever comes later with the same request, by a second click or from another tab, gets the same
+// answer again.
+func (p *Provider) settle(w http.ResponseWriter, r *http.Request, q *request, g grant) error {
+	code := p.codeOf(q)
+	value, err := json.Marshal(g)
+	if err != nil {
+		return err
+	}
+	first, err := p.Values.PutIfAbsent(r.Context(), expiring.Grant.Of(p.tokenOf(code)), value, p.Lifetimes.Code)
+	if err != nil {
+		return err
+	}
+	if !first {
+		return p.again(w, r, q)
+	}
+	if q.kept {
+		// It stays for a moment, so that whoever comes back to it learns that it has been answered.
+		if _, err := p.Values.Claim(r.Context(), expiring.Request.Of(q.ID), p.Lifetimes.Code); err != nil {
+			return err
+		}
+	}
+	return p.send(w, r, q, code, g)
+}
+
+// again repeats the answer of a request while its code waits to be redeemed. Afterwards it is over:
+// a code that was redeemed is never sent again, because the relying party would redeem it twice.
+func (p *Provider) again(w http.ResponseWriter, r *http.Request, q *request) error {
+	code := p.codeOf(q)
+	found, err := p.Values.Get(r.Context(), expiring.Grant.Of(p.tokenOf(code)))
+	if err != nil {
+		return err
+	}
+	var g grant
+	if !found[0].Found || found[0].Claimed || json.Unmarshal(found[0].Data, &g) != nil {
+		return p.refusePage("expired", fault.Expired)
+	}
+	return p.send(w, r, q, code, g)
+}
+
+func (p *Provider) send(w http.ResponseWriter, r *http.Request, q *request, code string, g grant) error {
+	if g.Refused == "" {
+		return p.respond(w, r, q, url.Values{"code": {code}})
+	}
+	v, err := url.ParseQuery(g.Refused)
+	if err != nil {
 		return err
 	}
 	return p.respond(w, r, q, v)
+}
+
+// codeOf is the code of a request that is kept: always the same. One that is answered at once gets
+// a random code.
+func (p *Provider) codeOf(q *request) string {
+	if !q.kept {
+		return expiring.NewSecret()
+	}
+	mac := hmac.New(sha256.New, p.codeKey)
+	mac.Write([]byte("request\x00" + q.ID))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // formPost is the data of the page "form_post".

@@ -142,7 +142,7 @@ func (p *Provider) keep(r *http.Request, q *request) error {
 	return p.Values.Put(r.Context(), expiring.Request.Of(q.ID), p.Keys.Seal("request", plain, []byte(q.ID)), p.Lifetimes.Interaction)
 }
 
-// load finds the request with that id, if it belongs to this browser and is not finished. The id
+// load finds the request with that id, if it belongs to this browser; it may have been answered. The id
 // alone is worthless in another browser (CVE-2026-7507).
 func (p *Provider) load(r *http.Request, id string) (*request, *client.Client, error) {
 	found, err := p.Values.Get(r.Context(), expiring.Request.Of(id))
@@ -150,14 +150,14 @@ func (p *Provider) load(r *http.Request, id string) (*request, *client.Client, e
 		return nil, nil, err
 	}
 	gone := p.refusePage("expired", fault.Expired)
-	if !found[0].Found || found[0].Claimed {
+	if !found[0].Found {
 		return nil, nil, gone
 	}
 	plain, err := p.Keys.Open("request", found[0].Data, []byte(id))
 	if err != nil {
 		return nil, nil, gone
 	}
-	q := &request{ID: id, kept: true}
+	q := &request{ID: id, kept: true, answered: found[0].Claimed}
 	if err := json.Unmarshal(plain, q); err != nil {
 		return nil, nil, gone
 	}

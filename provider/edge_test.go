@@ -142,6 +142,33 @@ func TestDisabledBetweenAnyTwoSteps(t *testing.T) {
 	}
 }
 
+func TestADisabledClientIsNobody(t *testing.T) {
+	each(t, func(t *testing.T, idp *idptest.IDP) {
+		f := idp.Flow("legacy", "openid profile offline_access", "vn_purpose", "sign_in")
+		c, tokens := code(idp, f, "offline_access"), signedIn(idp, f, "offline_access")
+		disable(t, idp, "legacy")
+		basic := idptest.Basic(f.Client)
+		for what, send := range map[string]func() (int, http.Header, map[string]any){
+			"code":    func() (int, http.Header, map[string]any) { return idp.Token(f.Client, f.Form(c)) },
+			"refresh": func() (int, http.Header, map[string]any) { return idp.Token(f.Client, refreshForm(tokens.Refresh)) },
+			"introspect": func() (int, http.Header, map[string]any) {
+				return idp.Post("/oauth2/introspect", url.Values{"token": {tokens.Access}}, basic)
+			},
+			"revoke": func() (int, http.Header, map[string]any) {
+				return idp.Post("/oauth2/revoke", url.Values{"token": {tokens.Access}}, basic)
+			},
+		} {
+			status, h, answer := send()
+			wantError(t, what, status, h, answer, 401, "invalid_client")
+		}
+		dead(t, "its access token", idp, tokens.Access)
+		if _, _, answer := idp.Post("/oauth2/introspect", url.Values{"token": {tokens.Access}}, idptest.Basic(idp.Client("resource"))); answer["active"] != false {
+			t.Errorf("introspection by a resource server: %v", answer)
+		}
+		wantPage(t, "authorize", idp.Browser().Get(f.Address()))
+	})
+}
+
 // The journey does come to its end when nothing happens: the walks above prove something.
 func TestTheJourneyComesToItsEnd(t *testing.T) {
 	each(t, func(t *testing.T, idp *idptest.IDP) {
@@ -209,7 +236,10 @@ func TestBackButtonAfterTheAnswer(t *testing.T) {
 		f := idp.Flow("portal", "openid")
 		consent := b.Get(f.Address()).SignIn(who)
 		id := consent.URL.Query().Get("flow")
-		consent.Allow(who).WantLeft(f.Redirect)
+		code := consent.Allow(who).WantLeft(f.Redirect).Get("code")
+		if status, _, answer := idp.Token(f.Client, f.Form(code)); status != http.StatusOK {
+			t.Fatalf("token endpoint %d %v", status, answer)
+		}
 		for name, page := range map[string]*idptest.Page{
 			"the consent form sent again": consent.Allow(who), "the consent page": b.Get("/consent?flow=" + id),
 			"the sign-in page": b.Get("/signin?flow=" + id), "the callback": b.Get("/oauth2/callback?flow=" + id), "cancel": b.Get("/oauth2/cancel?flow=" + id),
@@ -236,13 +266,14 @@ func TestDeclineAndCancelAnswerOnce(t *testing.T) {
 		f := idp.Flow("portal", "openid")
 		consent := b.Get(f.Address()).SignIn(who)
 		wantRefusal(t, "decline", consent.Submit("consent-deny"), f, "access_denied")
-		wantPage(t, "decline again", consent.Submit("consent-deny"))
-		wantPage(t, "allow after declining", consent.Allow(who))
+		wantRefusal(t, "decline again", consent.Submit("consent-deny"), f, "access_denied")
+		wantRefusal(t, "allow after declining", consent.Allow(who), f, "access_denied")
 
 		f = idp.Flow("portal", "openid")
 		id := b.Get(f.Address()).URL.Query().Get("flow")
 		wantRefusal(t, "cancel", b.Get("/oauth2/cancel?flow="+id), f, "access_denied")
-		wantPage(t, "cancel again", b.Get("/oauth2/cancel?flow="+id))
+		wantRefusal(t, "cancel again", b.Get("/oauth2/cancel?flow="+id), f, "access_denied")
+		wantRefusal(t, "going on after cancelling", b.Through(b.Get("/oauth2/callback?flow="+id), who), f, "access_denied")
 	})
 }
 

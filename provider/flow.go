@@ -173,7 +173,7 @@ func (p *Provider) weigh(r *http.Request, q *request, c *client.Client) (situati
 		}
 		s.subject = p.Subject(c, session.Account)
 	}
-	s.items = policy.Decide(policy.Question{Asked: q.asked(), Allowed: c.Allowed(purpose),
+	s.items = policy.Decide(policy.Question{Asked: q.asked(), Allowed: c.Allowed(purpose), Kind: s.holder.Kind,
 		Level: s.holder.Level, Papers: s.holder.Papers, ACR: s.session.ACR})
 	return s, nil
 }
@@ -237,6 +237,9 @@ func (p *Provider) callback(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if q.answered {
+		return p.again(w, r, q)
+	}
 	return p.advance(w, r, q, c)
 }
 
@@ -246,6 +249,9 @@ func (p *Provider) atConsent(w http.ResponseWriter, r *http.Request) (s situatio
 	q, c, err := p.load(r, r.URL.Query().Get("flow"))
 	if err != nil {
 		return s, nil, false, err
+	}
+	if q.answered {
+		return s, nil, false, p.again(w, r, q)
 	}
 	if s, err = p.weigh(r, q, c); err != nil {
 		return s, nil, false, err
@@ -294,6 +300,9 @@ func (p *Provider) cancel(w http.ResponseWriter, r *http.Request) error {
 	q, c, err := p.load(r, r.URL.Query().Get("flow"))
 	if err != nil {
 		return err
+	}
+	if q.answered {
+		return p.again(w, r, q)
 	}
 	s, err := p.weigh(r, q, c)
 	if err != nil {
@@ -364,7 +373,7 @@ func (p *Provider) helpURI(n shortfall) string {
 
 // granted is gate 1 to 4 for a request whose consent is known.
 func (s situation) granted(g consent.Grant) policy.Answer {
-	return policy.Decide(policy.Question{Asked: s.request.asked(), Allowed: s.client.Allowed(s.purpose),
+	return policy.Decide(policy.Question{Asked: s.request.asked(), Allowed: s.client.Allowed(s.purpose), Kind: s.holder.Kind,
 		Level: s.holder.Level, Papers: s.holder.Papers, ACR: s.session.ACR, Consented: g.Agreed})
 }
 

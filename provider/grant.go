@@ -39,6 +39,7 @@ type grant struct {
 	Resource  string             `json:"res,omitempty"` // RFC 8707; empty: ourselves
 	Details   json.RawMessage    `json:"det,omitempty"` // RFC 9396
 	IssuedAt  int64              `json:"i"`             // Unix microseconds
+	Refused   string             `json:"no,omitempty"`  // no grant at all: the error that a request was answered with
 	Expires   int64              `json:"e,omitempty"`   // Unix seconds: end of the access token
 }
 
@@ -85,7 +86,7 @@ func (p *Provider) liveGrant(ctx context.Context, token string, used ...once) (g
 	if err != nil {
 		return g, nil, false, err
 	}
-	if !found[0].Found || json.Unmarshal(found[0].Data, &g) != nil || g.Code && !found[0].Claimed {
+	if !found[0].Found || json.Unmarshal(found[0].Data, &g) != nil || g.Code && !found[0].Claimed || g.Refused != "" {
 		return g, nil, false, nil
 	}
 	if p.Ends.Ended(g.bearer()) || p.Now().Unix() >= g.Expires {

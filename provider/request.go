@@ -36,7 +36,8 @@ type request struct {
 	CreatedAt    time.Time
 	Browser      string // hash of the browser's cookie
 
-	kept bool // lies in the store: it can be answered once
+	kept     bool // lies in the store: it can be answered once
+	answered bool // and was
 }
 
 func (q *request) prompts(value string) bool { return slices.Contains(q.Prompt, value) }

@@ -12,6 +12,9 @@ func (p *Provider) SignInAsk(r *http.Request, flow string) (signin.Ask, error) {
 	if err != nil {
 		return signin.Ask{}, err
 	}
+	if q.answered { // a second click on the way: the callback repeats the answer
+		return signin.Ask{Client: c.Name, Domain: c.Domain, Finish: q.RedirectURI, Return: "/oauth2/callback?flow=" + q.ID}, nil
+	}
 	s, err := p.weigh(r, q, c)
 	if err != nil {
 		return signin.Ask{}, err

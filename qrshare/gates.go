@@ -31,7 +31,7 @@ const (
 // both ask here, each with what is true at that moment.
 func weigh(a account.Account, acr account.ACR, c *client.Client, p client.Purpose, consented []policy.Scope, now time.Time) (policy.Answer, barrier) {
 	answer := policy.Decide(policy.Question{
-		Asked: p.Scopes(), Allowed: c.Allowed(p), Level: a.Level, Papers: a.Papers, ACR: acr, Consented: consented,
+		Asked: p.Scopes(), Allowed: c.Allowed(p), Kind: a.Kind, Level: a.Level, Papers: a.Papers, ACR: acr, Consented: consented,
 	})
 	switch {
 	case a.Standing(now) != account.Good:

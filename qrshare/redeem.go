@@ -160,7 +160,8 @@ func (s *Service) exchange(r *http.Request, c *client.Client, in redemption) (st
 // verifier for whom it is not must not be able to burn it.
 func (s *Service) claim(r *http.Request, c *client.Client, text string) (share, error) {
 	ref, _ := parseRef(text) // anything else is looked for in vain, like an unknown one
-	key, block := expiring.Share.Of(ref), expiring.Rate.Of("qrshare/blocked/"+string(c.ID))
+	place := s.place(r, c)
+	key, block := expiring.Share.Of(ref), expiring.Rate.Of("qrshare/blocked/"+place)
 	found, err := s.Shares.Get(r.Context(), key, block)
 	if err != nil {
 		return share{}, err
@@ -169,7 +170,7 @@ func (s *Service) claim(r *http.Request, c *client.Client, text string) (share, 
 		return share{}, errTooMany
 	}
 	if !found[0].Found || found[0].Claimed {
-		return share{}, s.stranger(r.Context(), c, block, "unknown or used")
+		return share{}, s.stranger(r.Context(), place, "unknown or used")
 	}
 	var sh share
 	if err := json.Unmarshal(found[0].Data, &sh); err != nil {
@@ -177,23 +178,29 @@ func (s *Service) claim(r *http.Request, c *client.Client, text string) (share, 
 	}
 	if sh.Client != c.ID {
 		s.noteRefusal(r, c, sh, "foreign")
-		return share{}, s.stranger(r.Context(), c, block, "for another verifier")
+		return share{}, s.stranger(r.Context(), place, "for another verifier")
 	}
 	claimed, err := s.Shares.Claim(r.Context(), key, Life)
 	if err != nil {
 		return share{}, err
 	}
 	if !claimed.First {
-		return share{}, s.stranger(r.Context(), c, block, "used a moment ago")
+		return share{}, s.stranger(r.Context(), place, "used a moment ago")
 	}
 	return sh, nil
 }
 
-// stranger counts references that a verifier cannot redeem, and blocks it for a while after too many.
-func (s *Service) stranger(ctx context.Context, c *client.Client, block expiring.Key, why string) error {
-	n, err := s.Shares.Count(ctx, expiring.Rate.Of("qrshare/strangers/"+string(c.ID)), time.Minute)
+// place is what the limit on unknown references counts by: the verifier and the network it calls
+// from, so that somebody with a pocket full of old codes at one gate does not stop all others.
+func (s *Service) place(r *http.Request, c *client.Client) string {
+	return string(c.ID) + " " + s.Site.Network(r)
+}
+
+// stranger counts references that cannot be redeemed, and blocks the place for a while after too many.
+func (s *Service) stranger(ctx context.Context, place, why string) error {
+	n, err := s.Shares.Count(ctx, expiring.Rate.Of("qrshare/strangers/"+place), time.Minute)
 	if err == nil && n > strangers {
-		err = s.Shares.Put(ctx, block, []byte("1"), strangersBlock)
+		err = s.Shares.Put(ctx, expiring.Rate.Of("qrshare/blocked/"+place), []byte("1"), strangersBlock)
 		if err == nil {
 			return errTooMany
 		}

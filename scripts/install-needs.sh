@@ -20,6 +20,7 @@ need postgresql have_initdb
 need redis-server command -v redis-server
 need redis-tools command -v redis-cli
 need chromium have_chromium
+need openssl command -v openssl
 need gcc command -v gcc
 need libc6-dev test -e /usr/include/stdlib.h
 need fontconfig command -v fc-list

@@ -101,8 +101,9 @@ func (s *Store) Unlock(ctx context.Context, id account.ID, at time.Time, e audit
 	})
 }
 
-// SetPassword replaces the password, ends every other session of the account and forgets the
-// wrong passwords that were counted against it. fault.NotFound for an unknown account.
+// SetPassword replaces the password, ends every other session of the account and every refresh
+// token that was given for it, and forgets the wrong passwords that were counted against it.
+// fault.NotFound for an unknown account.
 func (s *Store) SetPassword(ctx context.Context, p signin.NewPassword, e audit.Event) error {
 	err := s.db.InTx(ctx, func(tx sqldb.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE credentials SET password = $1, password_at = $2 WHERE account_id = $3`, p.PHC, p.At, p.Account)
@@ -113,6 +114,12 @@ func (s *Store) SetPassword(ctx context.Context, p signin.NewPassword, e audit.E
 			return fault.NotFound
 		}
 		return steps(ctx, tx, append(endingOthers(p.Account, p.Keep, p.At),
+			// What services may do while the holder is away rested on the old password too.
+			sqldb.Statement{
+				SQL: `INSERT INTO ends (at, account_id, consent_id, session_id, family_id)
+					SELECT $1, '', '', '', id FROM refresh_families WHERE account_id = $2 AND ends_at > $1`,
+				Args: []any{p.At, p.Account},
+			},
 			sqldb.Statement{
 				SQL:  `DELETE FROM tries WHERE who = $1 AND kind = $2`,
 				Args: []any{p.Who, signin.TriesPassword},

@@ -140,6 +140,24 @@ func TestARefreshDiesOfEveryEnd(t *testing.T) {
 	})
 }
 
+func TestANewPasswordEndsWhatServicesMayDoMeanwhile(t *testing.T) {
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		holder, family := granted(t, e, 40)
+		now := e.Now()
+		if _, err := e.Store.Redeem(t.Context(), "c", family, true, now, audit.Event{At: now, Action: audit.TokensIssued}); err != nil {
+			t.Fatal(err)
+		}
+		changed := now.Add(time.Second)
+		err := e.Store.SetPassword(t.Context(), signin.NewPassword{Account: holder.ID, PHC: "y", At: changed, Keep: "s", Who: "w"}, audit.Event{At: changed, Action: audit.PasswordChanged})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := e.Store.Rotate(t.Context(), family.ID, 0, "rp", changed.Add(time.Second), 10*time.Second, time.Hour, false); !errors.Is(err, fault.NotFound) {
+			t.Errorf("refresh after the password was changed: %v", err)
+		}
+	})
+}
+
 func TestACodeWhoseConsentWasWithdrawnOpensNoFamily(t *testing.T) {
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
 		holder, family := granted(t, e, 20)

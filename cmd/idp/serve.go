@@ -25,11 +25,7 @@ func serve(ctx context.Context, env environment) error {
 	}
 	log := jsonLog(env.log)
 	logTo(log)
-	public, err := server.Listen(c.Listen)
-	if err != nil {
-		return err
-	}
-	ops, err := server.Listen(c.OpsListen)
+	listeners, err := openListeners(c)
 	if err != nil {
 		return err
 	}
@@ -42,12 +38,32 @@ func serve(ctx context.Context, env environment) error {
 	if c.SMSURL == "" {
 		log.Warn("no SMS gateway: nobody can sign in with two factors; set IDP_SMS_URL")
 	}
-	err = s.Serve(ctx, []net.Listener{public}, []net.Listener{ops})
+	if c.OfficerListen != "" {
+		log.Warn("this version has no officers' console", "setting", "IDP_OFFICER_LISTEN")
+	}
+	err = s.Serve(ctx, listeners)
 	if closing := s.Close(); err == nil {
 		err = closing
 	}
 	log.Info("stopped")
 	return err
+}
+
+func openListeners(c server.Config) (out server.Listeners, err error) {
+	for _, one := range []struct {
+		address string
+		into    *[]net.Listener
+	}{{c.Listen, &out.Public}, {c.MTLSListen, &out.Mutual}, {c.OpsListen, &out.Ops}} {
+		if one.address == "" {
+			continue
+		}
+		l, err := server.Listen(one.address)
+		if err != nil {
+			return out, err
+		}
+		*one.into = append(*one.into, l)
+	}
+	return out, nil
 }
 
 func engine(address, name string) string {

@@ -62,17 +62,21 @@ func (r Rules) webAddress(s string) (*url.URL, error) {
 var reverseDomain = regexp.MustCompile(`^[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+$`)
 
 // redirect checks where a browser may be sent back to. A native application may also use a scheme
-// of its own, named after a domain that it owns (RFC 8252, section 7.1).
-func (r Rules) redirect(s, applicationType string) (*url.URL, error) {
+// of its own, named after a domain that it owns (RFC 8252, section 7.1); a regulated client has
+// https alone (FAPI 2.0 Security Profile, section 5.3.2.2).
+func (r Rules) redirect(s string, c *Client) (*url.URL, error) {
 	u, err := address(s)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case c.Class == Regulated && u.Scheme != "https" && !(u.Scheme == "http" && r.AllowInsecure):
+		return nil, fmt.Errorf("scheme %q is not possible for a regulated client; use https", u.Scheme)
 	}
 	if u.Scheme == "https" || u.Scheme == "http" {
 		return r.webAddress(s)
 	}
 	switch {
-	case applicationType != Native:
+	case c.ApplicationType != Native:
 		return nil, fmt.Errorf("scheme %q is not possible; use https (schemes of their own are for application_type: native)", u.Scheme)
 	case !reverseDomain.MatchString(u.Scheme):
 		return nil, fmt.Errorf("scheme %q has to be a domain name of yours, reversed, like com.example.app:/callback (RFC 8252, section 7.1)", u.Scheme)

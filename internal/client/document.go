@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -409,4 +410,65 @@ func isList(node ast.Node) bool {
 func isText(node ast.Node) bool {
 	_, ok := node.(*ast.StringNode)
 	return ok
+}
+
+// plainValue returns a node as encoding/json would read it; ok is false for anchors, aliases and
+// other things that JSON does not have.
+func plainValue(node ast.Node) (value any, ok bool) {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return strings.TrimSpace(n.Value.Value), true
+	case *ast.BoolNode:
+		return n.Value, true
+	case *ast.IntegerNode:
+		return n.Value, true
+	case *ast.SequenceNode:
+		list := make([]any, len(n.Values))
+		for i, v := range n.Values {
+			if list[i], ok = plainValue(v); !ok {
+				return nil, false
+			}
+		}
+		return list, true
+	case *ast.MappingNode:
+		members := map[string]any{}
+		for _, v := range n.Values {
+			key, isText := v.Key.(*ast.StringNode)
+			if !isText {
+				return nil, false
+			}
+			if members[key.Value], ok = plainValue(v.Value); !ok {
+				return nil, false
+			}
+		}
+		return members, true
+	}
+	return nil, false
+}
+
+// jsonList reads a list of mappings, each as JSON.
+func (o *object) jsonList(name string) []entry {
+	node, ok := o.take(name)
+	if !ok {
+		return nil
+	}
+	list, ok := node.(*ast.SequenceNode)
+	if !ok {
+		o.wrong(name, "has to be a list")
+		return nil
+	}
+	var out []entry
+	for i, v := range list.Values {
+		path := fmt.Sprintf("%s[%d]", o.at(name), i)
+		value, ok := plainValue(v)
+		text, err := json.Marshal(value)
+		if !ok || err != nil {
+			o.doc.complain(line(v), path, "has to be JSON; anchors, aliases and merges are not read")
+			continue
+		}
+		out = append(out, entry{string(text), line(v), path})
+	}
+	return out
 }

@@ -1,7 +1,11 @@
 package client
 
 import (
+	"cmp"
+	"crypto/ecdsa"
+	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"strings"
 
 	"eid.example/idp/internal/policy"
@@ -20,19 +24,39 @@ var wording = map[string]policy.Text{
 	"service":   {VI: "Được lấy token cho chính mình (client credentials), không kèm dữ liệu cá nhân.", EN: "May get tokens of its own (client credentials), without personal data."},
 	"introspect": {VI: "Được kiểm tra token của ứng dụng khác (introspection).",
 		EN: "May introspect the tokens of other clients."},
-	"public":   {VI: "Không có bí mật (public client).", EN: "Has no secret (public client)."},
-	"secret":   {VI: "Tự chứng minh bằng %s; số bí mật đang dùng: %d.", EN: "Proves itself by %s; secrets in use: %d."},
-	"sector":   {VI: "Mã riêng của mỗi người (sub) được tạo theo %s.", EN: "Each person's code (sub) is made for %s."},
-	"minimums": {VI: "Yêu cầu tài khoản mức độ %d trở lên và cách đăng nhập %s trở lên.", EN: "Needs an account of level %d and a sign-in of %s, at least."},
-	"purpose":  {VI: "Mục đích %s: %s", EN: "Purpose %s: %s"},
-	"basis":    {VI: "  Căn cứ: %s", EN: "  Legal basis: %s"},
-	"required": {VI: "  Bắt buộc: %s", EN: "  Required: %s"},
-	"optional": {VI: "  Tùy chọn: %s", EN: "  Optional: %s"},
-	"keeps":    {VI: "  Lưu giữ: %s", EN: "  Keeps it: %s"},
-	"level":    {VI: "  Mức độ tài khoản: %d trở lên", EN: "  Account level: %d at least"},
-	"accept":   {VI: "  Chấp nhận thẻ hết hạn dưới 30 ngày.", EN: "  Accepts a card that expired less than 30 days ago."},
-	"refuse":   {VI: "  Không chấp nhận thẻ đã hết hạn.", EN: "  Accepts no expired card."},
-	"qr":       {VI: "  Được nhận qua mã QR.", EN: "  May be shared by QR."},
+	"device":     {VI: "Được đăng nhập người dân trên thiết bị không có trình duyệt (device grant).", EN: "May sign people in on devices without a browser (device grant)."},
+	"par":        {VI: "Yêu cầu đăng nhập phải được gửi trước qua PAR.", EN: "Authorization requests have to be pushed (PAR)."},
+	"signed":     {VI: "Yêu cầu đăng nhập phải được ký (JAR).", EN: "Authorization requests have to be signed (JAR)."},
+	"dpop":       {VI: "Token gắn với khóa của ứng dụng (DPoP).", EN: "Tokens are bound to a key of the client (DPoP)."},
+	"mtls":       {VI: "Token gắn với chứng thư của ứng dụng (mTLS).", EN: "Tokens are bound to the client's certificate (mTLS)."},
+	"unbound":    {VI: "Token không gắn với bên gửi (bearer), trừ khi ứng dụng gửi kèm DPoP.", EN: "Tokens are not bound to their sender (bearer), unless it sends a DPoP proof."},
+	"keys":       {VI: "Tự chứng minh bằng khóa riêng (private_key_jwt, %s).", EN: "Proves itself by its private key (private_key_jwt, %s)."},
+	"cert":       {VI: "Tự chứng minh bằng chứng thư có tên %s.", EN: "Proves itself by a certificate with the name %s."},
+	"own_cert":   {VI: "Tự chứng minh bằng chứng thư tự ký có trong bộ khóa của mình.", EN: "Proves itself by a self-signed certificate of its key set."},
+	"given":      {VI: "Khóa công khai nằm trong đăng ký: %s.", EN: "Its public keys are registered: %s."},
+	"published":  {VI: "Khóa công khai được đọc tại %s.", EN: "Its public keys are read at %s."},
+	"id_token":   {VI: "ID token được ký bằng %s.", EN: "ID tokens are signed with %s."},
+	"jarm":       {VI: "Trả lời có ký (JARM) bằng %s.", EN: "Signed answers (JARM) use %s."},
+	"answer":     {VI: "Dữ liệu trả về %s được ký hoặc mã hóa: %s.", EN: "Answers of %s are signed or encrypted: %s."},
+	"jwt_tokens": {VI: "Access token là JWT (at+jwt), hết hạn sau 5 phút.", EN: "Access tokens are JWTs (at+jwt) that live 5 minutes."},
+	"resources":  {VI: "Được xin token cho: %s.", EN: "May ask for tokens for: %s."},
+	"details":    {VI: "Được gửi chi tiết yêu cầu (authorization_details): %s.", EN: "May send authorization_details: %s."},
+	"logout":     {VI: "Được báo khi người dân đăng xuất, tại %s.", EN: "Is told when people sign out, at %s."},
+	"initiate":   {VI: "Nơi khác có thể bắt đầu đăng nhập tại %s.", EN: "Others may start a sign-in at %s."},
+	"dynamic":    {VI: "Tự đăng ký (RFC 7591); tự sửa được đăng ký của mình.", EN: "Registered itself (RFC 7591) and may change its registration."},
+	"public":     {VI: "Không có bí mật (public client).", EN: "Has no secret (public client)."},
+	"secret":     {VI: "Tự chứng minh bằng %s; số bí mật đang dùng: %d.", EN: "Proves itself by %s; secrets in use: %d."},
+	"sector":     {VI: "Mã riêng của mỗi người (sub) được tạo theo %s.", EN: "Each person's code (sub) is made for %s."},
+	"minimums":   {VI: "Yêu cầu tài khoản mức độ %d trở lên và cách đăng nhập %s trở lên.", EN: "Needs an account of level %d and a sign-in of %s, at least."},
+	"purpose":    {VI: "Mục đích %s: %s", EN: "Purpose %s: %s"},
+	"basis":      {VI: "  Căn cứ: %s", EN: "  Legal basis: %s"},
+	"required":   {VI: "  Bắt buộc: %s", EN: "  Required: %s"},
+	"optional":   {VI: "  Tùy chọn: %s", EN: "  Optional: %s"},
+	"keeps":      {VI: "  Lưu giữ: %s", EN: "  Keeps it: %s"},
+	"level":      {VI: "  Mức độ tài khoản: %d trở lên", EN: "  Account level: %d at least"},
+	"accept":     {VI: "  Chấp nhận thẻ hết hạn dưới 30 ngày.", EN: "  Accepts a card that expired less than 30 days ago."},
+	"refuse":     {VI: "  Không chấp nhận thẻ đã hết hạn.", EN: "  Accepts no expired card."},
+	"qr":         {VI: "  Được nhận qua mã QR.", EN: "  May be shared by QR."},
 }
 
 // Explain says in words what the client may do, line by line, in "en" or Vietnamese.
@@ -57,11 +81,11 @@ func (c *Client) Explain(locale string) string {
 		when(!c.NeedsPKCE(), "no_pkce")
 		say("sector", c.Sector())
 	}
+	when(c.May(DeviceCode), "device")
 	when(c.May(RefreshToken), "refresh")
 	when(c.May(ClientCredentials), "service")
 	when(c.ResourceServer, "introspect")
-	when(c.Public(), "public")
-	when(!c.Public(), "secret", c.AuthMethod, len(c.SecretHashes))
+	c.explainSecurity(say, when)
 	when(len(c.Purposes) > 0, "minimums", c.MinimumLevel, c.MinimumACR)
 	for _, p := range c.Purposes {
 		say("purpose", p.ID, p.Text.In(locale))
@@ -74,6 +98,62 @@ func (c *Client) Explain(locale string) string {
 		when(c.SharesByQR(p.ID), "qr")
 	}
 	return b.String()
+}
+
+// explainSecurity says how the client proves itself, and what is bound, signed and encrypted.
+func (c *Client) explainSecurity(say func(string, ...any), when func(bool, string, ...any)) {
+	switch {
+	case c.Public():
+		say("public")
+	case c.AuthMethod == PrivateKeyJWT:
+		say("keys", strings.Join(oneOf(c.AssertionAlg, c.Class.SigningAlgs()), ", "))
+	case c.AuthMethod == TLS:
+		n := c.Certificate
+		say("cert", cmp.Or(n.SubjectDN, n.DNS, n.URI, n.IP, n.EMail))
+	case c.AuthMethod == SelfSignedTLS:
+		say("own_cert")
+	default:
+		say("secret", c.AuthMethod, len(c.SecretHashes))
+	}
+	when(c.JWKS != "", "given", c.keyNames())
+	when(c.JWKSURI != "", "published", c.JWKSURI)
+	when(c.May(AuthorizationCode) && c.NeedsPAR(), "par")
+	when(c.RequireSigned, "signed")
+	say(cmp.Or(string(c.Bound), "unbound"))
+	when(c.JWTAccessTokens, "jwt_tokens")
+	when(len(c.Resources) > 0, "resources", strings.Join(c.Resources, ", "))
+	when(len(c.DetailTypes) > 0, "details", strings.Join(c.DetailTypes, ", "))
+	when(c.IDTokenAlg != "" && c.May(AuthorizationCode), "id_token", c.IDTokenAlg)
+	when(c.AnswerAlg != "", "jarm", c.AnswerAlg)
+	for _, a := range []struct {
+		name string
+		s    Sealing
+	}{{"id_token", c.IDToken}, {"userinfo", c.UserInfo}, {"introspection", c.Introspection}} {
+		when(a.s != Sealing{}, "answer", a.name, strings.Join(slices.DeleteFunc([]string{a.s.SignedAlg, a.s.KeyAlg, a.s.ContentEnc}, func(s string) bool { return s == "" }), ", "))
+	}
+	when(c.BackChannelLogout != "", "logout", c.BackChannelLogout)
+	when(c.InitiateLogin != "", "initiate", c.InitiateLogin)
+	when(c.ManagementHash != nil, "dynamic")
+}
+
+// keyNames lists the keys by value: kid where there is one, and kind.
+func (c *Client) keyNames() string {
+	set, err := ReadKeys([]byte(c.JWKS))
+	if err != nil {
+		return err.Error()
+	}
+	var names []string
+	for _, key := range set.Keys {
+		kind := "RSA"
+		switch key.Key.(type) {
+		case *ecdsa.PublicKey:
+			kind = "EC P-256"
+		case ed25519.PublicKey:
+			kind = "Ed25519"
+		}
+		names = append(names, strings.TrimSpace(key.KeyID+" ("+kind+")"))
+	}
+	return strings.Join(names, ", ")
 }
 
 // SharesByQR reports whether a purpose may be shared by QR.

@@ -105,13 +105,14 @@ func (r Rules) registration(o *object) Registration {
 	} else if c.ID != "" && !ValidID(string(c.ID)) {
 		o.wrong("client_id", `has to be 1 to 64 letters, digits, ".", "_", "~" or "-", starting with a letter or digit`)
 	}
-	if c.Class = Class(o.choice("class", string(Portal), string(Portal), string(Regulated))); c.Class == Regulated {
-		o.wrong("class", "only portal is supported")
-	}
+	c.Class = Class(o.choice("class", string(Portal), string(Portal), string(Regulated)))
 	c.Disabled = o.flag("disabled", false)
 	r.identity(o, c)
 	r.protocol(o, c)
 	r.credentials(o, &reg)
+	r.security(o, c)
+	access(o, c)
+	r.calls(o, c)
 	minimums(o, c)
 	c.Purposes = purposes(o)
 	c.Verifier = verifier(o, c)
@@ -172,14 +173,17 @@ func (r Rules) protocol(o *object, c *Client) {
 	c.ApplicationType = o.choice("application_type", Web, Web, Native)
 	c.GrantTypes = []string{AuthorizationCode} // RFC 7591, section 2: the default
 	if o.has("grant_types") {
-		c.GrantTypes = o.words("grant_types", AuthorizationCode, RefreshToken, ClientCredentials)
+		c.GrantTypes = o.words("grant_types", c.Class.grantTypes()...)
 	} else {
 		o.asked = append(o.asked, "grant_types")
 	}
 	o.words("response_types", "code")
 	o.choice("subject_type", "pairwise", "pairwise")
-	c.IDTokenAlg = o.choice("id_token_signed_response_alg", "ES256", "ES256", "RS256")
+	c.IDTokenAlg = o.choice("id_token_signed_response_alg", ES256, c.Class.SigningAlgs()...)
 	c.RequirePKCE = o.flag("require_pkce", true)
+	if c.Class == Regulated && !c.RequirePKCE {
+		o.wrong("require_pkce", "cannot be false for a regulated client (FAPI 2.0 Security Profile, section 5.3.2.2)")
+	}
 	c.DefaultMaxAge = time.Duration(o.number("default_max_age", 0, 1, 12*60*60)) * time.Second
 
 	hosts := map[string]bool{}
@@ -191,7 +195,7 @@ func (r Rules) protocol(o *object, c *Client) {
 		o.wrong("redirect_uris", "has no use without the grant type authorization_code")
 	}
 	for _, e := range redirects {
-		u, err := r.redirect(e.text, c.ApplicationType)
+		u, err := r.redirect(e.text, c)
 		if err != nil {
 			o.doc.complain(e.line, e.path, "%v", err)
 			continue
@@ -201,7 +205,7 @@ func (r Rules) protocol(o *object, c *Client) {
 		c.RedirectURIs = append(c.RedirectURIs, e.text)
 	}
 	for _, e := range o.texts("post_logout_redirect_uris") {
-		u, err := r.redirect(e.text, c.ApplicationType)
+		u, err := r.redirect(e.text, c)
 		if err != nil {
 			o.doc.complain(e.line, e.path, "%v", err)
 			continue
@@ -241,7 +245,7 @@ const secretHash = "sha256:"
 // secret, so it is never repeated in a message.
 func (r Rules) credentials(o *object, reg *Registration) {
 	c := &reg.Client
-	c.AuthMethod = AuthMethod(o.choice("token_endpoint_auth_method", string(SecretBasic), string(SecretBasic), string(SecretPost), string(NoAuth)))
+	c.AuthMethod = method(o, c.Class)
 	var secrets []entry
 	if f, ok := o.fields["client_secret"]; ok && isList(f.node) {
 		if secrets = o.texts("client_secret"); len(secrets) == 0 {
@@ -267,7 +271,9 @@ func (r Rules) credentials(o *object, reg *Registration) {
 	switch {
 	case c.Public() && o.has("client_secret"):
 		o.wrong("client_secret", "contradicts token_endpoint_auth_method: none; a public client has no secret")
-	case !c.Public() && !o.has("client_secret"):
+	case !c.AuthMethod.secret() && o.has("client_secret"):
+		o.wrong("client_secret", "has no use: the client proves itself by keys or a certificate")
+	case c.AuthMethod.secret() && !o.has("client_secret"):
 		o.wrong("client_secret", "is missing: generate, or sha256: and a hash (or token_endpoint_auth_method: none for a client that cannot keep a secret)")
 	case reg.GenerateSecret && len(c.SecretHashes) > 0:
 		o.wrong("client_secret", "is either generate or hashes")
@@ -276,6 +282,19 @@ func (r Rules) credentials(o *object, reg *Registration) {
 	case c.Public() && !c.RequirePKCE:
 		o.wrong("require_pkce", "cannot be false for a public client (RFC 9700, section 2.1.1)")
 	}
+}
+
+// method reads how the client proves itself at the token endpoint. RFC 7591, section 2, has
+// client_secret_basic as the default, which regulated clients cannot use.
+func method(o *object, class Class) AuthMethod {
+	absent, allowed := string(SecretBasic), class.authMethods()
+	if class == Regulated {
+		absent = ""
+		if !o.has("token_endpoint_auth_method") {
+			o.wrong("token_endpoint_auth_method", "is missing: a regulated client proves itself by %s", strings.Join(allowed, ", "))
+		}
+	}
+	return AuthMethod(o.choice("token_endpoint_auth_method", absent, allowed...))
 }
 
 func minimums(o *object, c *Client) {
@@ -318,8 +337,8 @@ func agreement(o *object, c *Client) {
 
 // together checks what the fields say about each other.
 func together(o *object, c *Client) {
-	code, people := c.May(AuthorizationCode), len(c.Purposes) > 0
-	if c.May(RefreshToken) && !code {
+	signIn, people := c.May(AuthorizationCode) || c.May(DeviceCode), len(c.Purposes) > 0
+	if c.May(RefreshToken) && !signIn {
 		o.wrong("grant_types", "refresh_token comes with authorization_code only")
 	}
 	if c.May(ClientCredentials) && c.Public() {
@@ -328,10 +347,10 @@ func together(o *object, c *Client) {
 	if c.ResourceServer && c.Public() {
 		o.wrong("resource_server", "needs a client with a secret: introspection is authenticated (RFC 7662, section 2.1)")
 	}
-	if (code || c.Verifier != nil) && !people && !o.has("purposes") {
+	if (signIn || c.Verifier != nil) && !people && !o.has("purposes") {
 		o.wrong("purposes", "is missing: at least one, with its text in both languages, legal basis and retention")
 	}
-	if !code && c.Verifier == nil && people {
+	if !signIn && c.Verifier == nil && people {
 		o.wrong("purposes", "has no use: without authorization_code or verifier nobody is asked")
 	}
 	if len(c.GrantTypes) == 0 && c.Verifier == nil && !c.ResourceServer && !o.has("verifier") {

@@ -79,7 +79,7 @@ func TestExampleFileIsValid(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff([]string{"portal", "airline", "bank", "hotel", "portal-app", "statistics", "records-api"}, ids); diff != "" {
+	if diff := cmp.Diff([]string{"portal", "airline", "bank", "savings-bank", "trade-bank", "hotel", "portal-app", "statistics", "records-api"}, ids); diff != "" {
 		t.Error(diff)
 	}
 	bank := list[2].Client
@@ -241,7 +241,6 @@ func TestMistakesAreRefused(t *testing.T) {
 	redirect := func(uri string) string { return change(t, "https://shop.example/cb", uri) }
 	scope := func(list string) string { return change(t, "{required: [profile]}", list) }
 	mistakes := map[string]struct{ file, field, text string }{
-		"class regulated":                {add("class: regulated"), "class", "only portal is supported"},
 		"unknown class":                  {add("class: bank"), "class", "allowed: portal, regulated"},
 		"implicit":                       {add("response_types: [id_token]"), "response_types[0]", "allowed: code"},
 		"hybrid":                         {add(`response_types: ["code id_token"]`), "response_types[0]", "allowed: code"},
@@ -291,7 +290,8 @@ func TestMistakesAreRefused(t *testing.T) {
 		"hash of nothing":                {change(t, "client_secret: generate", "client_secret: "+hashOf("")), "client_secret", "has to be generate"},
 		"three secrets":                  {change(t, "client_secret: generate", "client_secret: ["+hashOf("a")+", "+hashOf("b")+", "+hashOf("c")+"]"), "client_secret", "more than two"},
 		"generate beside a hash":         {change(t, "client_secret: generate", "client_secret: [generate, "+hashOf("a")+"]"), "client_secret", "either"},
-		"private_key_jwt":                {add("token_endpoint_auth_method: private_key_jwt"), "token_endpoint_auth_method", "allowed: client_secret_basic"},
+		"private_key_jwt":                {add("token_endpoint_auth_method: private_key_jwt"), "jwks", "private_key_jwt needs the public keys"},
+		"mTLS for a portal client":       {add("token_endpoint_auth_method: tls_client_auth"), "token_endpoint_auth_method", "allowed: client_secret_basic"},
 		"public without PKCE":            {strings.Replace(add("token_endpoint_auth_method: none\n    require_pkce: false"), "    client_secret: generate\n", "", 1), "require_pkce", "cannot be false"},
 		"public service":                 {strings.Replace(add("token_endpoint_auth_method: none\n    grant_types: [authorization_code, client_credentials]"), "    client_secret: generate\n", "", 1), "grant_types", "needs a client with a secret"},
 		"public resource server":         {strings.Replace(add("token_endpoint_auth_method: none\n    resource_server: true"), "    client_secret: generate\n", "", 1), "resource_server", "needs a client with a secret"},

@@ -24,7 +24,7 @@ var floors = []struct {
 	{"0 ground", []string{"internal/account", "internal/client", "internal/policy"}},
 	{"1 contracts and tools", []string{
 		"internal/audit", "internal/notify", "internal/keyring", "internal/registry", "internal/registry/simulator",
-		"internal/expiring", "internal/revocation", "internal/cast", "qrshare/assertion",
+		"internal/expiring", "internal/revocation", "internal/cast", "internal/clientkeys", "internal/mtls", "internal/dpop", "qrshare/assertion",
 	}},
 	{"1 verifier's library", []string{"qrshare/verify"}},
 	{"2 pages", []string{"internal/web"}},

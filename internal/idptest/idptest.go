@@ -68,10 +68,19 @@ func HasProduction() bool {
 	return os.Getenv("IDP_DATABASE_URL") != "" && os.Getenv("IDP_REDIS_URL") != ""
 }
 
+// patient gives Redis more time than in production: a busy machine is not what tests are about.
+func patient(address string) string {
+	separator := "?"
+	if strings.Contains(address, "?") {
+		separator = "&"
+	}
+	return address + separator + "read_timeout=20s&write_timeout=20s&dial_timeout=20s&pool_timeout=20s"
+}
+
 // NewProduction starts a provider on PostgreSQL and Redis with data of its own; see HasProduction.
 func NewProduction(t testing.TB, change ...func(*stage.Options)) *IDP {
 	t.Helper()
-	return start(t, server.Config{DatabaseURL: os.Getenv("IDP_DATABASE_URL"), RedisURL: os.Getenv("IDP_REDIS_URL")}, change)
+	return start(t, server.Config{DatabaseURL: os.Getenv("IDP_DATABASE_URL"), RedisURL: patient(os.Getenv("IDP_REDIS_URL"))}, change)
 }
 
 func start(t testing.TB, c server.Config, change []func(*stage.Options)) *IDP {
@@ -79,7 +88,7 @@ func start(t testing.TB, c server.Config, change []func(*stage.Options)) *IDP {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // zitadel/oidc speaks through it
 	log := &Log{}
 	c.DataDir = t.TempDir()
-	o := stage.Options{Config: c, Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Hash: Cheap}
+	o := stage.Options{Config: c, Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Hash: Cheap, Hurry: true}
 	if c.DatabaseURL != "" {
 		o.Schema = "t" + strings.ToLower(rand.Text())
 		o.Prefix = o.Schema + ":"

@@ -10,6 +10,7 @@ import (
 type Question struct {
 	Asked     []Scope       // what the request names, or the token was granted
 	Allowed   []Scope       // gate 1: what the client's registration allows for the purpose
+	Kind      account.Kind  // of holder; empty: not at hand, and then nobody is told apart
 	Level     account.Level // gate 2: the account's level
 	Papers    []string      // gate 2: papers that the holder has integrated
 	ACR       account.ACR   // gate 3: strength of this sign-in
@@ -26,6 +27,9 @@ const (
 	Unknown Reason = "unknown"
 	// NotRegistered: the registration does not allow it for this purpose. Never shown to the holder.
 	NotRegistered Reason = "not_registered"
+	// NotApplicable: this kind of holder has no such thing (a citizen has no residence card of a
+	// foreigner). Never shown.
+	NotApplicable Reason = "not_applicable"
 	// LevelTooLow: the account is not proved well enough.
 	LevelTooLow Reason = "level_too_low"
 	// NotIntegrated: the holder has not put this paper into the account yet.
@@ -61,6 +65,8 @@ func gate(q Question, item Item) Reason {
 	switch {
 	case !slices.Contains(q.Allowed, item.Scope):
 		return NotRegistered
+	case item.Only != "" && q.Kind != "" && item.Only != q.Kind:
+		return NotApplicable
 	case q.Level < item.Level:
 		return LevelTooLow
 	case item.Paper && !slices.Contains(q.Papers, string(item.Scope)):

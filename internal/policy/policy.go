@@ -66,9 +66,10 @@ type Item struct {
 	Source      Source
 	MaxAge      time.Duration // how old a value may be when released; 0: as old as the token
 	Sensitivity Sensitivity
-	Paper       bool // released only once the holder has integrated the paper into the account
-	Label       Text // on the consent screen and in the catalogue
-	Explain     Text // one sentence: what exactly is shared
+	Only        account.Kind // the kind of holder that has such a thing; empty: everybody
+	Paper       bool         // released only once the holder has integrated the paper into the account
+	Label       Text         // on the consent screen and in the catalogue
+	Explain     Text         // one sentence: what exactly is shared
 }
 
 // NeedsPasscode reports whether releasing the item has to be confirmed with the passcode.

@@ -54,6 +54,10 @@ func TestEachGateShutsByItself(t *testing.T) {
 	}{
 		{"all open", func(q *policy.Question) {}, policy.Granted},
 		{"registration", func(q *policy.Question) { q.Allowed = []policy.Scope{policy.OpenID} }, policy.NotRegistered},
+		{"kind of holder", func(q *policy.Question) {
+			q.Asked, q.Allowed, q.Consented = []policy.Scope{policy.ForeignerID}, []policy.Scope{policy.ForeignerID}, []policy.Scope{policy.ForeignerID}
+			q.Kind = account.Citizen
+		}, policy.NotApplicable},
 		{"level", func(q *policy.Question) { q.Level = 1 }, policy.LevelTooLow},
 		{"paper", func(q *policy.Question) { q.Papers = nil }, policy.NotIntegrated},
 		{"sign-in", func(q *policy.Question) { q.ACR = 0 }, policy.ACRTooLow},

@@ -17,6 +17,7 @@ import (
 	"eid.example/idp/internal/clientkeys"
 	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/keyring"
+	"eid.example/idp/internal/mtls"
 	"eid.example/idp/internal/notify"
 	"eid.example/idp/internal/registry"
 	"eid.example/idp/internal/services"
@@ -41,13 +42,18 @@ func Build(ctx context.Context, c Config, o Options) (*Server, error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	certificate, err := c.certificate()
+	certificate, err := c.certificate(o.Log)
+	if err != nil {
+		return nil, err
+	}
+	clientCertificates, err := c.openCertificates(o.Now)
 	if err != nil {
 		return nil, err
 	}
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Server{Config: c, log: o.Log, stop: stop, draining: make(chan struct{}), metrics: newMetrics(), tls: certificate,
+	s := &Server{Config: c, log: o.Log, stop: stop, draining: make(chan struct{}), metrics: newMetrics(), tls: certificate, certificates: clientCertificates, hurry: o.Hurry,
 		notices: func(context.Context) error { return nil }}
+	o.Exchange = s.metrics.counting(o.Exchange)
 	if err = s.openStores(ctx, o); err == nil {
 		err = s.assemble(work, o)
 	}
@@ -130,6 +136,7 @@ func (s *Server) assemble(ctx context.Context, o Options) error {
 	if s.Keys, err = s.openKeys(ctx, o); err != nil {
 		return err
 	}
+	s.values = newAuthentic(s.values, s.Keys.Secret("expiring"))
 	if s.follower, err = storage.Follow(ctx, s.Store, o.Now); err != nil {
 		return err
 	}
@@ -149,7 +156,8 @@ func (s *Server) assemble(ctx context.Context, o Options) error {
 	}
 	mux := http.NewServeMux()
 	s.Site.Mount(mux, append(routes, s.Site.SharedRoutes()...)...)
-	s.handler = s.departing(s.Site.Wrap(mux))
+	handedOn := mtls.Source{Header: s.Config.ClientCertHeader, Proxies: proxies}
+	s.handler = s.departing(handedOn.Handler(s.Site.Wrap(mux)))
 	s.background(ctx, s.Keys.Run)
 	s.background(ctx, s.Clients.Run)
 	s.background(ctx, s.deliver)
@@ -175,10 +183,11 @@ func (s *Server) features(o Options, registers *registry.Registers) (routes []we
 	if err != nil {
 		return nil, err
 	}
-	op, err := provider.New(provider.Deps{Issuer: s.Config.Issuer, Site: s.Site, Clients: s.Clients, Accounts: s.Store, SignIn: s.SignIn,
-		Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys},
-		ClientKeys: clientkeys.New(clientkeys.Options{Guard: clientkeys.Guard{AllowLoopback: o.Demo}, Now: o.Now, Log: o.Log}), Certificates: noCertificates{}, Values: s.values, Ledger: s.Store, Ends: s.follower,
-		Deliveries: s.Store, Outbound: clientkeys.Guard{AllowLoopback: o.Demo}.Client(),
+	guard := clientkeys.Guard{AllowLoopback: o.Demo}
+	op, err := provider.New(provider.Deps{Issuer: s.Config.Issuer, MTLSIssuer: s.Config.MTLSIssuer, Site: s.Site, Clients: s.Clients,
+		Accounts: s.Store, SignIn: s.SignIn, Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys},
+		ClientKeys: clientkeys.New(clientkeys.Options{Guard: guard, Now: o.Now, Log: o.Log}), Certificates: s.certificates,
+		Values: s.values, Ledger: s.Store, Ends: s.follower, Deliveries: s.Store, Outbound: guard.Client(),
 		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log})
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ type Config struct {
 	Issuer string `env:"IDP_ISSUER"`
 	// Address and port of the public listener. Default :8443 with TLS, :8080 without.
 	Listen string `env:"IDP_LISTEN"`
-	// Address and port of the officers' console. Empty: not served.
+	// Address and port of the officers' console, which this version does not have yet.
 	OfficerListen string `env:"IDP_OFFICER_LISTEN"`
 	// Address and port for /healthz, /readyz and /metrics, which must not be reachable from
 	// outside. Default 127.0.0.1:9090.
@@ -44,9 +44,21 @@ type Config struct {
 	// provider; without it the database is worth nothing, so keep a copy offline. Default root.key
 	// in the data folder, created when the database is embedded.
 	RootKeyFile string `env:"IDP_ROOT_KEY_FILE"`
-	// Certificate chain and key of the public listener (PEM). Empty: a proxy in front speaks TLS.
+	// Certificate chain and key of the public listener (PEM), read again when the files change.
+	// Empty: a proxy in front speaks TLS.
 	TLSCertFile string `env:"IDP_TLS_CERT_FILE"`
 	TLSKeyFile  string `env:"IDP_TLS_KEY_FILE"`
+	// Address and port of the listener that asks clients for certificates (RFC 8705), and its own
+	// address as clients know it, like https://mtls.id.example. Empty: there is none, and a proxy may
+	// hand certificates on instead. It speaks TLS with the certificate above.
+	MTLSListen string `env:"IDP_MTLS_LISTEN"`
+	MTLSIssuer string `env:"IDP_MTLS_ISSUER"`
+	// Authorities whose certificates prove tls_client_auth clients (PEM). Empty: none do; self-signed
+	// certificates are compared with the keys of their client.
+	ClientCAFile string `env:"IDP_CLIENT_CA_FILE"`
+	// Header in which the trusted proxies hand on the client's certificate: Client-Cert (RFC 9440) or
+	// a name of theirs with a percent-encoded PEM. From everybody else it is removed. Empty: none.
+	ClientCertHeader string `env:"IDP_CLIENT_CERT_HEADER"`
 	// Networks of the proxies in front, like 10.0.0.0/8, separated by commas. Only from these is
 	// X-Forwarded-For believed.
 	TrustedProxies string `env:"IDP_TRUSTED_PROXIES"`
@@ -205,6 +217,9 @@ func (c *Config) check() (problems []error) {
 	}
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
 		bad("IDP_TLS_CERT_FILE", "certificate and key belong together")
+	}
+	if (c.MTLSListen == "") != (c.MTLSIssuer == "") || c.MTLSListen != "" && c.TLSCertFile == "" {
+		bad("IDP_MTLS_LISTEN", "listener, IDP_MTLS_ISSUER and IDP_TLS_CERT_FILE belong together")
 	}
 	if _, err := c.Proxies(); err != nil {
 		bad("IDP_TRUSTED_PROXIES", err.Error())

@@ -41,7 +41,9 @@ func serve(t *testing.T, s *server.Server) string {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, []net.Listener{public}, []net.Listener{ops}) }()
+	go func() {
+		done <- s.Serve(ctx, server.Listeners{Public: []net.Listener{public}, Ops: []net.Listener{ops}})
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -58,7 +60,11 @@ func selfSigned(t *testing.T) (certFile, keyFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -119,6 +125,36 @@ func TestTLSVersionsAndSuites(t *testing.T) {
 
 func suite(id uint16) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{id}}
+}
+
+// Certificates are renewed while the server runs; half a renewal changes nothing.
+func TestRenewedCertificateIsUsed(t *testing.T) {
+	t.Parallel()
+	cert, key := selfSigned(t)
+	newCert, newKey := selfSigned(t)
+	address := serve(t, build(t, server.Config{TLSCertFile: cert, TLSKeyFile: key}))
+	serial := func() string {
+		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) // the certificate is our own
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	old := serial()
+	renew := func(from, to string) {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew(newCert, cert)
+	if serial() != old {
+		t.Error("a certificate without its key is used")
+	}
+	renew(newKey, key)
+	if serial() == old {
+		t.Error("the old certificate is still used")
+	}
 }
 
 func TestServerWithABadCertificateDoesNotStart(t *testing.T) {

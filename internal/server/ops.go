@@ -20,6 +20,7 @@ type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	registers *prometheus.HistogramVec
+	exchanges *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -31,8 +32,10 @@ func newMetrics() *metrics {
 			Help: "Duration of requests by route.", Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12)}, []string{"route"}),
 		registers: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "idp_register_answer_seconds",
 			Help: "Duration of questions to the authentic registers.", Buckets: prometheus.ExponentialBuckets(0.001, 3, 9)}, []string{"register", "result"}),
+		exchanges: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "idp_store_exchanges_total",
+			Help: "Exchanges with the stores: statements and batches of SQL, Redis commands."}, []string{"store"}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.registers, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.requests, m.durations, m.registers, m.exchanges, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -41,6 +44,16 @@ func newMetrics() *metrics {
 func (m *metrics) Observe(route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 	m.durations.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// counting adds the metric to what is called per exchange.
+func (m *metrics) counting(also func(string)) func(string) {
+	return func(store string) {
+		m.exchanges.WithLabelValues(store).Inc()
+		if also != nil {
+			also(store)
+		}
+	}
 }
 
 func (m *metrics) register(source policy.Source, took time.Duration, err error) {

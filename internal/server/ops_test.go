@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -23,7 +22,7 @@ func TestHealthReadinessAndMetrics(t *testing.T) {
 	_, body := get(t, ops, "/metrics")
 	for _, series := range []string{
 		`idp_http_requests_total{route="GET /.well-known/openid-configuration",status="200"} 1`, "idp_http_request_seconds_bucket",
-		"idp_password_hashes_total ", "idp_password_hashes_waiting 0", "idp_ends_followed 1", "idp_notices_dropped_total 0",
+		"idp_password_hashes_total ", "idp_password_hashes_waiting 0", "idp_ends_followed 1", "idp_notices_dropped_total 0", `idp_store_exchanges_total{store="sql"}`,
 		"go_goroutines", "process_resident_memory_bytes",
 	} {
 		if !strings.Contains(body, series) {
@@ -73,14 +72,7 @@ func TestServerWithoutAStoreIsNotReadyAndSaysWhich(t *testing.T) {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
 			c := stores
-			address := lose(&c)
-			u, err := url.Parse(*address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := newGate(t, u.Host)
-			u.Host = g.Addr().String()
-			*address = u.String()
+			g := behind(t, lose(&c))
 			s := build(t, c)
 			ops := s.Ops()
 			if status, body := get(t, ops, "/readyz"); status != http.StatusOK {

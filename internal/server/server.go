@@ -39,6 +39,8 @@ type Options struct {
 	CreateRoot bool
 	// Beside lets a second server use the same embedded database (tests of two instances).
 	Beside bool
+	// Hurry closes the listeners at once when told to stop: in tests no balancer has to look away.
+	Hurry bool
 }
 
 // Server is the assembled product.
@@ -51,20 +53,22 @@ type Server struct {
 	Keys    *keyring.Keyring
 	Site    *web.Site
 
-	lock     *os.File // of the embedded database
-	db       sqldb.DB
-	values   values
-	notices  func(context.Context) error // sends what is queued
-	follower *storage.Follower
-	deliver  func(context.Context) // sends logout tokens
-	handler  http.Handler
-	tls      *tls.Config // nil: a proxy speaks TLS
-	metrics  *metrics
-	log      *slog.Logger
-	stop     context.CancelFunc
-	running  sync.WaitGroup
-	draining chan struct{}
-	once     sync.Once
+	lock         *os.File // of the embedded database
+	db           sqldb.DB
+	values       values
+	notices      func(context.Context) error // sends what is queued
+	follower     *storage.Follower
+	deliver      func(context.Context) // sends logout tokens
+	handler      http.Handler
+	certificates certificates
+	tls          *tls.Config // nil: a proxy speaks TLS
+	metrics      *metrics
+	log          *slog.Logger
+	stop         context.CancelFunc
+	running      sync.WaitGroup
+	draining     chan struct{}
+	hurry        bool
+	once         sync.Once
 }
 
 // Handler is the public side: every route of the table, with the middleware around it.
@@ -124,17 +128,39 @@ func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// Serve serves the public and the operator's listeners until ctx ends, then drains: readiness says
-// no, requests in flight are finished, nothing is cut.
-func (s *Server) Serve(ctx context.Context, public, ops []net.Listener) error {
+// Listeners are what a Server serves on.
+type Listeners struct {
+	Public []net.Listener
+	Mutual []net.Listener // mutual TLS; may be none
+	Ops    []net.Listener
+}
+
+// Serve serves its listeners until ctx ends, then drains: readiness says no, requests in flight are
+// finished, nothing is cut.
+func (s *Server) Serve(ctx context.Context, on Listeners) error {
+	if len(on.Mutual) > 0 && s.tls == nil {
+		return errMutualNeedsTLS
+	}
 	main := NewHTTPServer(s.handler, s.log)
 	side := NewHTTPServer(s.opsHandler(), s.log)
 	main.TLSConfig = s.tls
-	failed := make(chan error, len(public)+len(ops))
-	for _, l := range public {
-		go func() { failed <- serveOn(main, l, s.Config.TLSCertFile != "") }()
+	guests := &visitors{idle: map[net.Conn]time.Time{}}
+	main.ConnState = guests.note
+	var doors []*door
+	mutual := NewHTTPServer(byMutualTLS(s.handler), s.log)
+	failed := make(chan error, len(on.Public)+len(on.Mutual)+len(on.Ops))
+	if len(on.Mutual) > 0 {
+		mutual.TLSConfig = s.mutualTLS()
 	}
-	for _, l := range ops {
+	for _, l := range on.Mutual {
+		go func() { failed <- serveOn(mutual, l, true) }()
+	}
+	for _, l := range on.Public {
+		d := &door{Listener: l}
+		doors = append(doors, d)
+		go func() { failed <- serveOn(main, d, s.Config.TLSCertFile != "") }()
+	}
+	for _, l := range on.Ops {
 		go func() { failed <- serveOn(side, l, false) }()
 	}
 	var err error
@@ -143,10 +169,24 @@ func (s *Server) Serve(ctx context.Context, public, ops []net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.once.Do(func() { close(s.draining) })
-	time.Sleep(farewell)
+	if !s.hurry {
+		farewellTo(doors, guests)
+	}
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	return errors.Join(err, main.Shutdown(drain), side.Shutdown(drain))
+	return errors.Join(err, main.Shutdown(drain), mutual.Shutdown(drain), side.Shutdown(drain))
+}
+
+// farewellTo goes on serving while balancers look away, then takes no more connections, and waits
+// until nobody who has one is about to use it.
+func farewellTo(doors []*door, guests *visitors) {
+	time.Sleep(farewell)
+	for _, d := range doors {
+		d.Close() // fails only for a listener that is closed
+	}
+	for end := time.Now().Add(drainTimeout); !guests.quiet(farewell) && time.Now().Before(end); {
+		time.Sleep(farewell / 50)
+	}
 }
 
 // departing lets go of kept-alive connections, with each answer, once the server drains: closing an

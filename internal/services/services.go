@@ -152,10 +152,20 @@ func describe(c client.Client, locale string) service {
 		s.Purposes = append(s.Purposes, purpose{
 			ID: p.ID, Text: p.Text, LegalBasis: p.LegalBasis, Retention: p.Retention,
 			Required: items(p.Required), Optional: items(p.Optional),
-			Level: c.Level(p), RefusesExpired: p.ExpiredGrace == client.GraceRefuse, QR: c.SharesByQR(p.ID),
+			Level: levelOf(c, p), RefusesExpired: p.ExpiredGrace == client.GraceRefuse, QR: c.SharesByQR(p.ID),
 		})
 	}
 	return s
+}
+
+// levelOf is the level without which the purpose is of no use: what is registered, or what one of
+// its required items needs.
+func levelOf(c client.Client, p client.Purpose) account.Level {
+	level := c.Level(p)
+	for _, item := range items(p.Required) {
+		level = max(level, item.Level)
+	}
+	return level
 }
 
 func items(scopes []policy.Scope) []policy.Item {

@@ -24,15 +24,18 @@ type port struct {
 	listeners []net.Listener
 }
 
-// ports of the demo. The mutual-TLS port (base+1) and the officers' console (base+10) keep their
-// places in the numbering.
-type ports struct{ provider, portal, airline, bank, ops port }
+// ports of the demo. The officers' console (base+10) keeps its place in the numbering; mutual TLS
+// is there when the demo speaks TLS at all.
+type ports struct{ provider, mutual, portal, airline, bank, ops port }
 
-func listen(base int) (p ports, err error) {
+func listen(base int, tls bool) (p ports, err error) {
 	for _, one := range []struct {
 		port   *port
 		offset int
-	}{{&p.provider, 0}, {&p.portal, 11}, {&p.airline, 12}, {&p.bank, 13}, {&p.ops, 19}} {
+	}{{&p.provider, 0}, {&p.mutual, 1}, {&p.portal, 11}, {&p.airline, 12}, {&p.bank, 13}, {&p.ops, 19}} {
+		if one.port == &p.mutual && !tls {
+			continue
+		}
 		number := 0
 		if base > 0 {
 			number = base + one.offset
@@ -78,7 +81,7 @@ func openBoth(number int) (port, error) {
 }
 
 func (p *ports) close() {
-	for _, one := range []port{p.provider, p.portal, p.airline, p.bank, p.ops} {
+	for _, one := range []port{p.provider, p.mutual, p.portal, p.airline, p.bank, p.ops} {
 		for _, l := range one.listeners {
 			l.Close() // served ones are closed already
 		}

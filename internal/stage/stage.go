@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"time"
 
@@ -35,6 +37,7 @@ type Options struct {
 	Prefix      string         // prefix of Redis keys, in tests
 	Exchange    func(string)   // called per exchange with a store, in tests
 	Sender      notify.Sender  // instead of the outbox, in tests
+	Hurry       bool           // stop at once, in tests
 }
 
 // Stage is an open demo.
@@ -69,7 +72,7 @@ func (s *Stage) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.Outbox = notify.NewOutbox(s.Clock.Now)
-	if s.ports, err = listen(s.options.BasePort); err != nil {
+	if s.ports, err = listen(s.options.BasePort, s.options.Config.TLSCertFile != ""); err != nil {
 		return err
 	}
 	s.settle()
@@ -93,6 +96,9 @@ func (s *Stage) settle() {
 			c.Issuer = "https://localhost:" + s.ports.provider.port
 		}
 	}
+	if u, err := url.Parse(c.Issuer); err == nil && s.ports.mutual.port != "" {
+		c.MTLSIssuer = "https://" + net.JoinHostPort(u.Hostname(), s.ports.mutual.port)
+	}
 	if s.options.Prefix == "" {
 		// A demo that starts anew must not meet the sessions of the one before.
 		s.options.Prefix = fmt.Sprintf("demo-%d:", s.first.Unix())
@@ -110,7 +116,7 @@ func (s *Stage) build(ctx context.Context) (err error) {
 	}
 	s.Server, err = server.Build(ctx, s.options.Config, server.Options{
 		Now: s.Clock.Now, Log: s.options.Log, Sender: sender, Hash: s.options.Hash, Demo: true, Extra: s.routes,
-		Schema: s.options.Schema, Prefix: s.options.Prefix, Exchange: s.options.Exchange, CreateRoot: true,
+		Schema: s.options.Schema, Prefix: s.options.Prefix, Exchange: s.options.Exchange, CreateRoot: true, Hurry: s.options.Hurry,
 	})
 	return err
 }
@@ -120,7 +126,7 @@ func (s *Stage) Run(ctx context.Context) error {
 	for _, site := range s.sites {
 		site.start()
 	}
-	err := s.Server.Serve(ctx, s.ports.provider.listeners, s.ports.ops.listeners)
+	err := s.Server.Serve(ctx, server.Listeners{Public: s.ports.provider.listeners, Mutual: s.ports.mutual.listeners, Ops: s.ports.ops.listeners})
 	return errors.Join(err, s.Close())
 }
 

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"eid.example/idp/internal/fault"
 )
@@ -101,7 +102,7 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, kind Kind, err error
 	if kind != Page {
 		h.Set("Content-Type", "application/json")
 		w.WriteHeader(p.Status)
-		json.NewEncoder(w).Encode(map[string]string{"error": p.Key, "ref": RequestID(r.Context())}) // the caller may be gone
+		json.NewEncoder(w).Encode(map[string]string{"error": strings.TrimPrefix(p.Key, "error."), "ref": RequestID(r.Context())}) // the caller may be gone
 		return
 	}
 	if err := s.base.Render(w, r, p.Status, "error", s.errorPage(r, p)); err != nil {

@@ -62,7 +62,7 @@ func TestProgramsGetFailuresAsJSON(t *testing.T) {
 		site := newRig(t, web.Options{}, web.Route{Pattern: "GET /x", Kind: kind, Handler: fails(fmt.Errorf("detail: %w", fault.NotFound))})
 		w := site.send(http.MethodGet, "/x")
 		var body map[string]string
-		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body["error"] != "error.not_found" || body["ref"] == "" || len(body) != 2 {
+		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body["error"] != "not_found" || body["ref"] == "" || len(body) != 2 {
 			t.Errorf("%v: %s", kind, w.Body)
 		}
 		if w.Code != http.StatusNotFound || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" {

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -14,14 +15,27 @@ import (
 // MaxBody is the size of the largest accepted request body, 64 KiB.
 const MaxBody = 64 << 10
 
+// Deadline is how long a request may take in all. A store that has stopped answering holds nobody
+// longer; it lies above the time-outs of registers and hashing, and below that of the listener.
+const Deadline = 20 * time.Second
+
 // Wrap puts the middleware around the mux, outermost first: request id, recover with log and
-// metrics, size limit, language. The mux is the one that the routes were mounted on.
+// metrics, deadline, size limit, language. The mux is the one that the routes were mounted on.
 func (s *Site) Wrap(mux *http.ServeMux) http.Handler {
 	var h http.Handler = mux
 	h = s.withLocale(h)
 	h = http.MaxBytesHandler(h, MaxBody)
+	h = withDeadline(h)
 	h = s.withLog(mux, h)
 	return withRequestID(h)
+}
+
+func withDeadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), Deadline)
+		defer cancel()
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // RequestID is the reference number of the request: shown on error pages, written to log and audit.
@@ -38,6 +52,10 @@ func withRequestID(next http.Handler) http.Handler {
 	})
 }
 
+// abandoned is the status, in logs and metrics only, of a request whose sender left before its
+// answer: whatever failed because of that is nobody's failure.
+const abandoned = 499
+
 // withLog writes one line per request without query, body or address, and turns a panic into an
 // error page: nothing of its text leaves the log.
 func (s *Site) withLog(mux *http.ServeMux, next http.Handler) http.Handler {
@@ -47,6 +65,9 @@ func (s *Site) withLog(mux *http.ServeMux, next http.Handler) http.Handler {
 		_, pattern := mux.Handler(r)
 		defer func() {
 			took := time.Since(start)
+			if errors.Is(r.Context().Err(), context.Canceled) && rec.status >= 500 {
+				rec.status = abandoned
+			}
 			if s.metrics != nil {
 				s.metrics.Observe(pattern, rec.status, took)
 			}
@@ -145,6 +166,9 @@ func (s *Site) Network(r *http.Request) string {
 	bits := 24
 	if a.Is6() {
 		bits = 48
+	}
+	if a.IsLoopback() {
+		return a.String()
 	}
 	p, err := a.Prefix(bits)
 	if err != nil || !p.IsValid() {

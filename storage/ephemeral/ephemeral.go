@@ -2,8 +2,9 @@
 // embedded default, in a table of the database. Both pass one contract suite.
 //
 // Whoever can read either store sees hashes for keys and, inside the values, nothing that is
-// personal in clear. Whoever can write it can sign people out and forge requests in progress, but
-// gains no extra guess and no consent: those live in the database proper.
+// personal in clear. Whoever can write it can sign people out, but gains no extra guess and no
+// consent: those live in the database proper. Values carry a MAC (internal/server), so that nobody
+// can write a session or a token of their own.
 package ephemeral
 
 import (

@@ -26,6 +26,7 @@ const (
 	name     = "birthdate family_name gender given_name locale middle_name name updated_at"
 	foreign  = "birthdate family_name gender given_name locale name updated_at" // passports know no middle name
 	card     = "vn_id_card vn_id_card_history"
+	papers   = "vn_foreigner_id vn_passport vn_residence_card"
 	homes    = "vn_current_residence vn_permanent_residence"
 	needsTwo = "/help/level?need=2"
 )
@@ -73,9 +74,9 @@ var expected = map[string]struct {
 	"M4": {"Phạm Thị Khóa", "", "", "", shut("more than 30 days ago")},
 	"M6": {"ALEX SAMPLE", "1988-09-30", "male", "valid", map[string]outcome{ // as in the passport
 		"form":      {trail: "login consent", scope: "openid profile address", claims: foreign + " address"},
-		"residence": {trail: "consent", scope: "openid vn_residence", missing: "vn_residence=no_record"},
-		"airline":   {trail: "consent", scope: "openid profile vn_id_card", claims: foreign, missing: "vn_id_card=no_record"},
-		"bank":      {trail: "otp consent", scope: "openid profile vn_pid vn_id_card address", claims: foreign + " address", missing: "vn_id_card=no_record vn_pid=no_record"},
+		"residence": {trail: "consent", scope: "openid"}, // residence information is a citizen's
+		"airline":   {trail: "consent", scope: "openid profile vn_foreigner", claims: foreign + " " + papers},
+		"bank":      {trail: "otp consent", scope: "openid profile vn_foreigner address", claims: foreign + " address " + papers},
 		"tool":      {trail: "consent", scope: "openid profile vn_age", claims: foreign + " vn_age_over_14 vn_age_over_16 vn_age_over_18"},
 		"hotel":     {trail: "consent", scope: "openid profile", claims: foreign},
 	}},
@@ -265,7 +266,7 @@ func checkValues(t *testing.T, who person, service string, claims map[string]any
 	if c, there := claims["vn_id_card"].(map[string]any); there && c["number"] != who.Number {
 		t.Errorf("at %s: card %v", service, c)
 	}
-	if sources, _ := claims["vn_sources"].(map[string]any); len(sources) == 0 && claims["vn_missing"] == nil {
+	if sources, _ := claims["vn_sources"].(map[string]any); len(sources) == 0 && expected[who.Key].at[service].claims != "" {
 		t.Errorf("at %s: no sources in %v", service, claims)
 	}
 }

@@ -40,6 +40,7 @@ export class Page {
 
 export class Browser {
   #cookies = new Map()
+  setCookies = [] // Set-Cookie lines of the provider
 
   constructor(demo) {
     this.demo = demo
@@ -50,7 +51,10 @@ export class Browser {
     for (let i = 0; i < 20; i++) {
       const cookie = [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; ')
       const response = await fetch(url, { ...init, redirect: 'manual', headers: { ...init.headers, cookie, accept: 'text/html', 'accept-language': 'en' } })
-      for (const line of response.headers.getSetCookie()) this.#keep(line)
+      for (const line of response.headers.getSetCookie()) {
+        this.#keep(line)
+        if (new URL(url).origin === this.demo.issuer) this.setCookies.push(line)
+      }
       const html = await response.text()
       if (response.status < 300 || response.status > 399) return new Page(new URL(url), response.status, html)
       url = new URL(response.headers.get('location'), url)

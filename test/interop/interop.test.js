@@ -226,6 +226,17 @@ describe('openid-client', () => {
   })
 })
 
+test('cookies of the provider over TLS', async () => {
+  const rp = await tool()
+  const { browser } = await signIn(rp, demo.person('M11'), { scope: 'openid profile' })
+  assert.ok(browser.setCookies.length > 0)
+  for (const line of browser.setCookies) {
+    assert.match(line, /^__Host-idp_/)
+    for (const attribute of ['Path=/', 'Secure', 'HttpOnly', 'SameSite=Lax']) assert.ok(line.includes(attribute), `${attribute}: ${line}`)
+    assert.doesNotMatch(line, /domain=/i)
+  }
+})
+
 describe('oauth4webapi', () => {
   test('a whole flow, with the rules of OAuth 2.1', async () => {
     const issuer = new URL(demo.issuer)

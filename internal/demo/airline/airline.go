@@ -41,8 +41,8 @@ type airline struct {
 func New(cfg Config) (http.Handler, error) {
 	a := &airline{bookings: &bookings{bySubject: map[string]*booking{}}}
 	app, err := rp.New(cfg, rp.Brand{Key: "airline", Files: files, StaffPath: "/gate", Asks: []rp.Ask{{
-		Key: "check_in", Purpose: "check_in", Scopes: []string{"openid", "profile", "vn_id_card"}, Level: 2,
-		Page: "/boarding-pass", Keep: a.keep,
+		Key: "check_in", Purpose: "check_in", Scopes: []string{"openid", "profile", "vn_id_card", "vn_foreigner"}, Level: 2,
+		Page: "/boarding-pass", Keep: a.keep, Memo: flights[0].Number + " " + sampleCode,
 	}}})
 	if err != nil {
 		return nil, err
@@ -153,11 +153,12 @@ func again(memo string) string {
 	return "/login?" + url.Values{"flight": {number}, "booking": {code}}.Encode()
 }
 
-// keep checks the passenger in, if the card's data came: without them there is nobody to check in.
+// keep checks the passenger in, if the data of the card came, or of a foreigner's passport: without
+// them there is nobody to check in.
 func (a *airline) keep(answer *rp.Answer) {
 	number, code, _ := strings.Cut(answer.Memo, " ")
 	f, ok := findFlight(number)
-	if !ok || answer.Object("vn_id_card") == nil {
+	if !ok || answer.Object("vn_id_card") == nil && answer.Object("vn_passport") == nil {
 		return
 	}
 	a.bookings.put(answer.Subject, &booking{Flight: f, Code: code, Name: answer.String("name"),

@@ -1,11 +1,13 @@
 package airline_test
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"eid.example/idp/internal/demo/airline"
+	"eid.example/idp/internal/demo/rp"
 	"eid.example/idp/internal/demo/rp/rptest"
 )
 
@@ -27,7 +29,7 @@ func TestCheckInGivesABoardingPass(t *testing.T) {
 	if !page.Has("boarding-pass") || !page.Has("result") {
 		t.Error("no boarding pass")
 	}
-	if asked := p.Asked()[0]; asked.Get("scope") != "openid profile vn_id_card" || asked.Get("vn_purpose") != "check_in" {
+	if asked := p.Asked()[0]; asked.Get("scope") != "openid profile vn_id_card vn_foreigner" || asked.Get("vn_purpose") != "check_in" {
 		t.Errorf("asked %v", asked)
 	}
 	b.Get("/").Want("Bạn đã làm thủ tục chuyến SM305")
@@ -88,5 +90,30 @@ func TestExpiredCardInItsWindowIsToldAtCheckIn(t *testing.T) {
 	p.Token["vn_card_status"] = "expired_grace"
 	if page := b.Get("/login").Want("Thẻ căn cước của bạn đã hết hạn", "30 ngày"); !page.Has("boarding-pass") {
 		t.Error("the window lets a passenger check in")
+	}
+}
+
+func TestAirlineMayBindItsTokensToItsKey(t *testing.T) {
+	t.Parallel()
+	p := rptest.Start(rptest.Clock)
+	t.Cleanup(p.Close)
+	p.BeStrict(&rptest.Strict{DPoP: true, Nonces: true})
+	p.UserInfo["vn_id_card"] = map[string]any{"kind": "can_cuoc", "status": "valid"}
+	base := rptest.Serve(t, p, func(cfg rp.Config) (http.Handler, error) {
+		cfg.DPoP = true
+		return airline.New(cfg)
+	})
+	page := rptest.Open(t, base).Get("/login")
+	if !page.Has("boarding-pass") || !page.Has("token-facts") || page.Result()["token_type"] != "DPoP" {
+		t.Errorf("result %v, refused %q", page.Result(), p.Refused())
+	}
+}
+
+func TestCheckInStartedElsewhereIsForTheFirstFlight(t *testing.T) {
+	t.Parallel()
+	p, b := start(t)
+	page := b.Get("/initiate-login?" + url.Values{"iss": {p.URL}}.Encode())
+	if !page.Has("boarding-pass") || page.URL.Path != "/boarding-pass" {
+		t.Errorf("ends at %s with status %d", page.URL, page.Status)
 	}
 }

@@ -7,6 +7,9 @@
 //	POST /account           open the account
 //	POST /account/refresh   read the agreed items again, without the customer
 //
+// With Config.FAPI it speaks FAPI 2.0: it asks in so many words for the account that is to be
+// opened (RFC 9396), and opens none that the customer did not agree to.
+//
 // The bank refuses a card that has expired, also within the 30 days in which others accept it.
 package bank
 
@@ -29,20 +32,25 @@ var files embed.FS
 // Config is what the bank has to be told.
 type Config = rp.Config
 
+// opening names the ask, the registered purpose and the type of authorization details.
 const opening = "account_opening"
+
+// details say what is to be opened (RFC 9396, section 2).
+const details = `[{"type":"account_opening","product":"payment_account","purpose":"salary"}]`
 
 // bank is the relying party.
 type bank struct {
-	app   *rp.App
-	books *books
+	app      *rp.App
+	books    *books
+	detailed bool // the customer agrees to details, not only to data
 }
 
 // New returns the bank. It does not need the provider to be up yet.
 func New(cfg Config) (http.Handler, error) {
-	b := &bank{books: &books{bySubject: map[string]account{}}}
+	b := &bank{books: &books{bySubject: map[string]account{}}, detailed: cfg.FAPI != nil}
 	app, err := rp.New(cfg, rp.Brand{Key: "bank", Files: files, SecretInBody: true, Asks: []rp.Ask{{
-		Key: opening, Purpose: opening, ACR: 2, Level: 2, Page: "/account", Check: acceptable,
-		Scopes: []string{"openid", "profile", "vn_pid", "vn_id_card", "address", "offline_access"},
+		Key: opening, Purpose: opening, Details: details, ACR: 2, Level: 2, Page: "/account", Check: b.acceptable,
+		Scopes: []string{"openid", "profile", "vn_pid", "vn_id_card", "vn_foreigner", "address", "offline_access"},
 	}}})
 	if err != nil {
 		return nil, err
@@ -56,11 +64,15 @@ func New(cfg Config) (http.Handler, error) {
 	return app.Handler(), nil
 }
 
-// acceptable refuses a card past its date: for the bank the 30-day window does not exist.
-func acceptable(answer *rp.Answer) *rp.Failure {
+// acceptable refuses a card past its date, because for the bank the 30-day window does not exist,
+// and an answer without the account that was asked for.
+func (b *bank) acceptable(answer *rp.Answer) *rp.Failure {
 	status, _ := answer.Object("vn_id_card")["status"].(string)
 	if answer.CardStatus == "expired_grace" || status == "expired" || status == "expired_grace" {
 		return &rp.Failure{Code: "card_expired", Description: "the identity card has expired; account opening needs a valid one"}
+	}
+	if b.detailed && !answer.Binding.Granted(opening) {
+		return &rp.Failure{Code: "account_not_agreed", Description: "the token's authorization_details have no account_opening"}
 	}
 	return nil
 }
@@ -96,14 +108,16 @@ func (b *bank) show(v *rp.Visit, change func(*accountPage)) error {
 	return v.Render(http.StatusOK, "account", page)
 }
 
-// complete reports whether the customer file has what identifies a customer.
+// complete reports whether the customer file has what identifies a customer: number and identity
+// card of a citizen, or a foreigner's passport.
 func complete(answer *rp.Answer) bool {
-	return answer.String("name") != "" && answer.String("vn_pid") != "" && answer.Object("vn_id_card") != nil
+	citizen := answer.String("vn_pid") != "" && answer.Object("vn_id_card") != nil
+	return answer.String("name") != "" && (citizen || answer.Object("vn_passport") != nil)
 }
 
 func (b *bank) open(v *rp.Visit) error {
 	answer := v.Answer(opening)
-	if answer != nil && complete(answer) && acceptable(answer) == nil {
+	if answer != nil && complete(answer) && b.acceptable(answer) == nil {
 		b.books.open(answer.Subject, b.app.Config().Now())
 	}
 	return v.Redirect("/account")
@@ -123,7 +137,7 @@ func (b *bank) refresh(v *rp.Visit) error {
 	}
 	return b.show(v, func(p *accountPage) {
 		p.Refreshed, p.Stopped = stopped == nil, stopped
-		p.Ready = p.Ready && acceptable(answer) == nil
+		p.Ready = p.Ready && b.acceptable(answer) == nil
 	})
 }
 

@@ -30,7 +30,7 @@ func TestAccountOpeningKnowsItsCustomer(t *testing.T) {
 	page := b.Get("/login").Want("Thông tin nhận biết khách hàng", "099190000001", "CSDL căn cước, đến 09:00 21/11/2026")
 	asked := p.Asked()[0]
 	if asked.Get("acr_values") != "urn:vn:eid:acr:2" || asked.Get("vn_purpose") != "account_opening" ||
-		asked.Get("scope") != "openid profile vn_pid vn_id_card address offline_access" {
+		asked.Get("scope") != "openid profile vn_pid vn_id_card vn_foreigner address offline_access" {
 		t.Errorf("asked %v", asked)
 	}
 	if page.Result()["refresh_token"] != true {

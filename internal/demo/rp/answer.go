@@ -2,6 +2,7 @@ package rp
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ type Answer struct {
 	Sources map[string]Source // by scope
 	At      time.Time         // when the party received it
 	Memo    string            // what the party noted when it asked
+	Binding *Binding          // of the access token; nil for a plain one
 
 	idToken string
 	token   *oauth2.Token
@@ -31,6 +33,7 @@ type Strength struct {
 	AuthTime   int64    `json:"auth_time"` // seconds since 1970
 	Level      int      `json:"vn_account_level"`
 	CardStatus string   `json:"vn_card_status"` // "valid" or "expired_grace"
+	SID        string   `json:"sid"`            // the session at the provider, as logout tokens name it
 }
 
 // Missing is an item that the provider could not deliver, and why.
@@ -98,13 +101,15 @@ func (a *Answer) Refreshable() bool { return a.token != nil && a.token.RefreshTo
 
 // JSON is the answer for result-json.
 func (a *Answer) JSON() string {
-	return Indent(map[string]any{
+	all := map[string]any{
 		"sub": a.Subject, "acr": a.ACR, "amr": a.AMR, "auth_time": a.AuthTime,
 		"vn_account_level": a.Level, "vn_card_status": a.CardStatus,
 		"scope": strings.Join(a.Scopes, " "), "purpose": a.Ask.Purpose,
 		"claims": a.Claims, "refresh_token": a.Refreshable(),
 		"received_at": a.At.UTC().Format(time.RFC3339),
-	})
+	}
+	maps.Copy(all, a.Binding.facts())
+	return Indent(all)
 }
 
 // Indent writes JSON for a page. The template escapes it for HTML, so JSON need not: addresses

@@ -19,12 +19,17 @@ const acrPrefix = "urn:vn:eid:acr:"
 
 // Begin sends the browser to the provider for an ask. The memo comes back with the answer.
 func (v *Visit) Begin(key, memo string) error {
-	a := v.app
-	ask, ok := a.asks[key]
+	ask, ok := v.app.asks[key]
 	if !ok {
 		return NotFound
 	}
-	op, _, err := a.op.find(v.R.Context())
+	return v.begin(ask, pending{memo: memo})
+}
+
+// begin starts a sign-in; p says what to remember, options what to add to the request.
+func (v *Visit) begin(ask Ask, p pending, options ...oauth2.AuthCodeOption) error {
+	a := v.app
+	op, meta, err := a.op.find(v.R.Context())
 	if err != nil {
 		return err
 	}
@@ -32,21 +37,44 @@ func (v *Visit) Begin(key, memo string) error {
 		v.Session = a.sessions.start()
 		a.setCookie(v.W, "session", v.Session.id, sessionLife)
 	}
-	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
-	v.Session.remember(state, pending{ask: key, nonce: nonce, verifier: verifier, memo: memo, started: a.cfg.Now()})
-	options := []oauth2.AuthCodeOption{
-		oidc.Nonce(nonce),
-		oauth2.S256ChallengeOption(verifier),
-		oauth2.SetAuthURLParam("vn_purpose", ask.Purpose),
-		oauth2.SetAuthURLParam("ui_locales", v.Lang),
+	state := rand.Text()
+	p.ask, p.nonce, p.verifier, p.started = ask.Key, rand.Text(), oauth2.GenerateVerifier(), a.cfg.Now()
+	if p.memo == "" {
+		p.memo = ask.Memo
 	}
+	v.Session.remember(state, p)
+	options = append(options, a.asking(ask, p, v.Lang)...)
+	request := a.oauth(op, ask.Scopes).AuthCodeURL(state, options...)
+	if a.cfg.FAPI == nil {
+		return v.Redirect(request)
+	}
+	reference, err := a.push(v.R.Context(), meta, request)
+	var failure *Failure
+	if errors.As(err, &failure) {
+		v.record(ask, p, nil, failure)
+		return v.Redirect(ask.Page)
+	}
+	if err != nil {
+		return err
+	}
+	return v.Redirect(reference)
+}
+
+// asking are the parameters of an authorization request beside those of OAuth.
+func (a *App) asking(ask Ask, p pending, lang string) []oauth2.AuthCodeOption {
+	options := append(a.fapiOptions(ask),
+		oidc.Nonce(p.nonce),
+		oauth2.S256ChallengeOption(p.verifier),
+		oauth2.SetAuthURLParam("vn_purpose", ask.Purpose),
+		oauth2.SetAuthURLParam("ui_locales", lang),
+	)
 	if ask.ACR > 0 {
 		options = append(options, oauth2.SetAuthURLParam("acr_values", acrPrefix+strconv.Itoa(ask.ACR)))
 	}
 	if ask.Claims != "" {
 		options = append(options, oauth2.SetAuthURLParam("claims", ask.Claims))
 	}
-	return v.Redirect(a.oauth(op, ask.Scopes).AuthCodeURL(state, options...))
+	return options
 }
 
 // BeginNamed is the handler of /login: the ask named by "service", else the first one.
@@ -60,21 +88,20 @@ func (v *Visit) BeginNamed() error {
 
 // callback takes the provider's answer (OpenID Connect Core, sections 3.1.2.5 to 3.1.2.7).
 func (a *App) callback(v *Visit) error {
-	q := v.R.URL.Query()
 	if v.Session == nil {
-		return &Problem{Status: http.StatusBadRequest, Key: "state"}
-	}
-	p, ok := v.Session.take(q.Get("state"), a.cfg.Now())
-	if !ok {
 		return &Problem{Status: http.StatusBadRequest, Key: "state"}
 	}
 	op, meta, err := a.op.find(v.R.Context())
 	if err != nil {
 		return err
 	}
-	// RFC 9207, section 2.4: an answer of another issuer is a mix-up attack.
-	if iss, there := q["iss"]; there && iss[0] != a.cfg.Issuer || !there && meta.IssInAnswer {
-		return &Problem{Status: http.StatusBadRequest, Key: "state", Err: fmt.Errorf("answer of issuer %q", iss)}
+	q, err := a.readAnswer(v.R.Context(), op, meta, v.R.URL.Query())
+	if err != nil {
+		return &Problem{Status: http.StatusBadRequest, Key: "state", Err: err}
+	}
+	p, ok := v.Session.take(q.Get("state"), a.cfg.Now())
+	if !ok {
+		return &Problem{Status: http.StatusBadRequest, Key: "state"}
 	}
 	ask := a.asks[p.ask]
 	answer, err := a.answer(v.R.Context(), op, ask, p, q)
@@ -85,18 +112,27 @@ func (a *App) callback(v *Visit) error {
 	if answer != nil {
 		a.signIn(v, answer)
 	}
-	if failure != nil {
-		failure.At, failure.Memo = a.cfg.Now(), p.memo
-		v.Session.failures[ask.Key] = failure
-		delete(v.Session.answers, ask.Key)
-	} else {
-		delete(v.Session.failures, ask.Key)
-		v.Session.answers[ask.Key] = answer
-		if ask.Keep != nil {
-			ask.Keep(answer)
-		}
+	v.record(ask, p, answer, failure)
+	if failure == nil && p.target != "" {
+		return v.Redirect(p.target)
 	}
 	return v.Redirect(ask.Page)
+}
+
+// record keeps what came of an ask: the answer, or why there is none.
+func (v *Visit) record(ask Ask, p pending, answer *Answer, failure *Failure) {
+	s := v.Session
+	if failure != nil {
+		failure.At, failure.Memo = v.app.cfg.Now(), p.memo
+		s.failures[ask.Key] = failure
+		delete(s.answers, ask.Key)
+		return
+	}
+	delete(s.failures, ask.Key)
+	s.answers[ask.Key] = answer
+	if ask.Keep != nil {
+		ask.Keep(answer)
+	}
 }
 
 // signIn makes the answer's person the one signed in. Another person than before starts clean:
@@ -111,7 +147,7 @@ func (a *App) signIn(v *Visit, answer *Answer) {
 		identity.Name = s.identity.Name
 	}
 	s.identity, s.idToken = &identity, answer.idToken
-	a.sessions.renew(s)
+	a.sessions.renew(s, login{sid: answer.SID, subject: answer.Subject})
 	a.setCookie(v.W, "session", s.id, sessionLife)
 }
 
@@ -126,12 +162,16 @@ func (a *App) answer(ctx context.Context, op *oidc.Provider, ask Ask, p pending,
 	if err != nil {
 		return nil, a.tokenError(err)
 	}
+	if err := a.bound(token); err != nil {
+		return nil, &Problem{Status: http.StatusBadRequest, Key: "id_token", Err: err}
+	}
 	answer, err := a.readIDToken(ctx, op, token, p.nonce)
 	if err != nil {
 		return nil, &Problem{Status: http.StatusBadRequest, Key: "id_token", Err: err}
 	}
 	answer.Ask, answer.Memo, answer.At, answer.token = ask, p.memo, a.cfg.Now(), token
 	answer.Scopes = strings.Fields(granted(token, ask.Scopes))
+	a.readBinding(token, answer)
 	if err := a.readUserInfo(ctx, op, oauth2.StaticTokenSource(token), answer); err != nil {
 		return nil, err
 	}
@@ -235,7 +275,11 @@ func (v *Visit) Refresh(answer *Answer) error {
 		}
 		return err
 	}
+	if err := a.bound(token); err != nil {
+		return &Problem{Status: http.StatusBadGateway, Key: "id_token", Err: err}
+	}
 	answer.token = token
+	a.readBinding(token, answer)
 	if scopes := granted(token, nil); scopes != "" {
 		answer.Scopes = strings.Fields(scopes)
 	}

@@ -22,6 +22,7 @@ type provider struct {
 // metadata is what go-oidc does not read from the discovery document itself.
 type metadata struct {
 	EndSession  string `json:"end_session_endpoint"`
+	PAR         string `json:"pushed_authorization_request_endpoint"`
 	IssInAnswer bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207, section 3
 }
 
@@ -67,11 +68,18 @@ func (a *App) oauth(op *oidc.Provider, scopes []string) *oauth2.Config {
 	if a.brand.SecretInBody {
 		endpoint.AuthStyle = oauth2.AuthStyleInParams
 	}
+	if a.cfg.FAPI != nil {
+		endpoint.AuthStyle = oauth2.AuthStyleInParams // the client_id; the assertion comes from the transport
+	}
 	return &oauth2.Config{ClientID: a.cfg.ClientID, ClientSecret: a.cfg.ClientSecret, Endpoint: endpoint,
 		RedirectURL: a.cfg.BaseURL + "/callback", Scopes: scopes}
 }
 
-// verifier checks ID tokens (OpenID Connect Core, section 3.1.3.7).
+// verifier checks ID tokens (OpenID Connect Core, section 3.1.3.7). FAPI knows no RS256.
 func (a *App) verifier(op *oidc.Provider) *oidc.IDTokenVerifier {
-	return op.Verifier(&oidc.Config{ClientID: a.cfg.ClientID, Now: a.cfg.Now, SupportedSigningAlgs: []string{oidc.ES256, oidc.RS256}})
+	algs := []string{oidc.ES256, oidc.RS256}
+	if a.cfg.FAPI != nil {
+		algs = algs[:1]
+	}
+	return op.Verifier(&oidc.Config{ClientID: a.cfg.ClientID, Now: a.cfg.Now, SupportedSigningAlgs: algs})
 }

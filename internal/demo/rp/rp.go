@@ -8,6 +8,11 @@
 //	GET  /callback            code -> tokens -> ID token and at_hash checked -> userinfo
 //	POST /logout              sign out here only
 //	POST /logout/everywhere   RP-initiated logout at the provider
+//	POST /backchannel-logout  the provider tells that a session has ended (OpenID Connect Back-Channel Logout 1.0)
+//	GET, POST /initiate-login somebody else starts a sign-in here (OpenID Connect Core, section 4)
+//
+// With Config.FAPI it speaks the FAPI 2.0 Security Profile instead: fapi.go, jarm.go, dpop.go and
+// transport.go are all that go-oidc and oauth2 lack for it.
 //
 // The provider may start later than its relying parties, stop and come back: discovery is lazy.
 package rp
@@ -29,8 +34,13 @@ type Config struct {
 	Issuer string
 	// ClientID and ClientSecret of the registration.
 	ClientID, ClientSecret string
+	// FAPI makes the party speak FAPI 2.0, without a secret; nil means plain OpenID Connect.
+	FAPI *FAPIConfig
+	// DPoP asks for tokens that are bound to a key of this process, in plain OpenID Connect too.
+	DPoP bool
 	// BaseURL is this relying party's own origin, like http://localhost:8091. The redirect URI
-	// is BaseURL/callback, the post-logout redirect URI BaseURL/signed-out.
+	// is BaseURL/callback, the post-logout redirect URI BaseURL/signed-out, the back-channel logout
+	// URI BaseURL/backchannel-logout, and the initiate-login URI BaseURL/initiate-login.
 	BaseURL string
 	// HTTPClient talks to the provider; nil means one with a time-out of 10 seconds.
 	HTTPClient *http.Client
@@ -76,6 +86,8 @@ type Ask struct {
 	Purpose string   // vn_purpose: the registered purpose shown on the consent screen
 	Scopes  []string // with openid
 	Claims  string   // the claims parameter (OpenID Connect Core, section 5.5), or empty
+	Details string   // authorization_details (RFC 9396), or empty; asked for with FAPI only
+	Memo    string   // noted when the sign-in is begun without a memo
 	ACR     int      // lowest acr that the party accepts; 0 asks for none
 	Level   int      // lowest account level that the party accepts
 	Page    string   // path that shows the answer
@@ -94,6 +106,9 @@ type App struct {
 	op       *provider
 	pages    *pages
 	sessions *sessions
+	assertor *assertor // nil without FAPI
+	proofs   *prover   // nil with bearer tokens
+	spent    *spent    // logout tokens
 	mux      *http.ServeMux
 }
 
@@ -119,7 +134,11 @@ func New(cfg Config, brand Brand) (*App, error) {
 	}
 	cfg.Neighbours = slices.DeleteFunc(slices.Clone(cfg.Neighbours), func(l Link) bool { return strings.TrimSuffix(l.URL, "/") == cfg.BaseURL })
 	a := &App{cfg: cfg, brand: brand, base: base, asks: map[string]Ask{}, mux: http.NewServeMux(),
-		op: &provider{issuer: cfg.Issuer, http: cfg.HTTPClient}, sessions: newSessions(cfg.Now)}
+		sessions: newSessions(cfg.Now), spent: newSpent()}
+	if err := a.secure(); err != nil {
+		return nil, fmt.Errorf("relying party %s: %w", brand.Key, err)
+	}
+	a.op = &provider{issuer: cfg.Issuer, http: a.client()}
 	for _, ask := range brand.Asks {
 		a.asks[ask.Key] = ask
 	}
@@ -130,11 +149,27 @@ func New(cfg Config, brand Brand) (*App, error) {
 	return a, nil
 }
 
+// secure makes the keys that the configuration asks for.
+func (a *App) secure() (err error) {
+	if a.cfg.FAPI != nil {
+		if a.assertor, err = newAssertor(a.cfg); err != nil {
+			return err
+		}
+	}
+	if a.cfg.DPoP || a.cfg.FAPI != nil && a.cfg.FAPI.DPoP {
+		a.proofs, err = newProver(a.cfg.Now)
+	}
+	return err
+}
+
 func (a *App) mount() {
 	a.Handle("GET /callback", a.callback)
 	a.Handle("POST /logout", a.logout)
 	a.Handle("POST /logout/everywhere", a.logoutEverywhere)
 	a.Handle("GET /signed-out", a.signedOut)
+	a.Handle("POST /backchannel-logout", a.backChannelLogout)
+	a.Handle("GET /initiate-login", a.initiateLogin)
+	a.Handle("POST /initiate-login", a.initiateByForm)
 	a.Handle("GET /language", a.language)
 	a.mux.HandleFunc("GET /style.css", a.stylesheet)
 	if static, err := fs.Sub(a.brand.Files, "static"); err == nil {
@@ -148,6 +183,7 @@ func (a *App) Config() Config { return a.cfg }
 // Handler serves the party: headers, protection against cross-site posts, pages for errors.
 func (a *App) Handler() http.Handler {
 	guard := http.NewCrossOriginProtection()
+	guard.AddInsecureBypassPattern("POST /initiate-login") // from anywhere by its nature; changes nothing
 	guard.SetDenyHandler(a.wrap(func(*Visit) error { return &Problem{Status: http.StatusForbidden, Key: "cross_site"} }))
 	return a.headers(guard.Handler(http.HandlerFunc(a.route)))
 }

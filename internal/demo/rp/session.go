@@ -2,6 +2,7 @@ package rp
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ type Session struct {
 	id       string
 	created  time.Time
 	pending  map[string]pending // by state
+	login    login              // guarded by sessions.mu
 	identity *Identity
 	idToken  string // of the last sign-in: the hint for signing out
 	answers  map[string]*Answer
@@ -36,8 +38,12 @@ type Identity struct {
 // pending is one sign-in on its way through the provider.
 type pending struct {
 	ask, nonce, verifier, memo string
+	target                     string // where to go instead of the ask's page, or empty
 	started                    time.Time
 }
+
+// login names the sign-in of a session as the provider does when it ends one.
+type login struct{ sid, subject string }
 
 // sessions are kept in memory: a restart of the party signs its visitors out here, and single
 // sign-on brings them back without a password.
@@ -91,12 +97,26 @@ func (s *sessions) makeRoom() {
 }
 
 // renew gives a session a new id once somebody has signed in, against session fixation.
-func (s *sessions) renew(session *Session) {
+func (s *sessions) renew(session *Session, who login) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.all, session.id)
-	session.id = rand.Text()
+	session.id, session.login = rand.Text(), who
 	s.all[session.id] = session
+}
+
+// endAll forgets every session that came from a sign-in: that one of the provider's session, or
+// all of the person when it names none. It returns how many there were.
+func (s *sessions) endAll(who login) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.all)
+	maps.DeleteFunc(s.all, func(_ string, session *Session) bool { return who.covers(session.login) })
+	return before - len(s.all)
+}
+
+func (l login) covers(other login) bool {
+	return (l.subject == "" || l.subject == other.subject) && (l.sid == "" || l.sid == other.sid)
 }
 
 func (s *sessions) end(session *Session) {

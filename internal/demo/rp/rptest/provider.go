@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -25,6 +26,7 @@ const (
 	ClientID = "party"
 	Secret   = "a secret of the party"
 	keyID    = "k1"
+	rsaKeyID = "k2"
 )
 
 // Provider is the fake. Its fields are set before the browser comes.
@@ -44,8 +46,11 @@ type Provider struct {
 	SecretInBody bool
 	// Redeem answers the gate; nil redeems nothing.
 	Redeem func(ref, nonce string) (status int, assertion string)
+	// Strict makes the fake speak FAPI 2.0 (BeStrict).
+	Strict *Strict
 
 	key *ecdsa.PrivateKey
+	rsa *rsa.PrivateKey // nil unless Strict.RS256
 
 	mu    sync.Mutex
 	codes map[string]url.Values // guarded by mu: the authorization request of each code
@@ -66,7 +71,8 @@ func Start(now func() time.Time) *Provider {
 	mux.HandleFunc("GET /.well-known/openid-configuration", p.discovery)
 	mux.HandleFunc("GET /oauth2/authorize", p.authorize)
 	mux.HandleFunc("POST /oauth2/token", p.token)
-	mux.HandleFunc("GET /oauth2/userinfo", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, p.UserInfo) })
+	mux.HandleFunc("POST /oauth2/par", p.par)
+	mux.HandleFunc("GET /oauth2/userinfo", p.userinfo)
 	mux.HandleFunc("GET /oauth2/jwks", p.keys)
 	mux.HandleFunc("GET /oauth2/logout", p.logout)
 	mux.HandleFunc("GET /qrshare/v1/keys", p.keys)
@@ -126,24 +132,39 @@ func answer(w http.ResponseWriter, status int, v any) {
 }
 
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
-	answer(w, 200, map[string]any{
+	metadata := map[string]any{
 		"issuer": p.URL, "authorization_endpoint": p.URL + "/oauth2/authorize", "token_endpoint": p.URL + "/oauth2/token",
 		"userinfo_endpoint": p.URL + "/oauth2/userinfo", "jwks_uri": p.URL + "/oauth2/jwks", "end_session_endpoint": p.URL + "/oauth2/logout",
 		"id_token_signing_alg_values_supported": []string{"ES256", "RS256"}, "authorization_response_iss_parameter_supported": true,
-	})
+	}
+	if p.Strict != nil {
+		metadata["pushed_authorization_request_endpoint"] = p.URL + "/oauth2/par"
+		metadata["authorization_response_iss_parameter_supported"] = !p.Strict.QuietIssuer
+	}
+	answer(w, 200, metadata)
 }
 
 func (p *Provider) keys(w http.ResponseWriter, _ *http.Request) {
-	answer(w, 200, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: keyID, Algorithm: "ES256", Use: "sig"}}})
+	keys := []jose.JSONWebKey{{Key: p.key.Public(), KeyID: keyID, Algorithm: "ES256", Use: "sig"}}
+	if p.rsa != nil {
+		keys = append(keys, jose.JSONWebKey{Key: p.rsa.Public(), KeyID: rsaKeyID, Algorithm: "RS256", Use: "sig"})
+	}
+	answer(w, 200, jose.JSONWebKeySet{Keys: keys})
 }
 
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	code := rand.Text()
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	q, err := r.URL.Query(), error(nil)
+	if p.Strict != nil {
+		if q, err = p.opened(q); err != nil {
+			p.refuse(w, err)
+			return
+		}
+	}
+	code := rand.Text()
 	p.asked = append(p.asked, q)
 	p.codes[code] = q
-	p.mu.Unlock()
 	back := url.Values{"code": {code}}
 	if p.Refuse != nil {
 		back = url.Values{}
@@ -153,6 +174,9 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	back.Set("state", q.Get("state"))
 	back.Set("iss", p.URL)
+	if p.Strict != nil {
+		back = p.sendBack(q, back)
+	}
 	http.Redirect(w, r, q.Get("redirect_uri")+"?"+back.Encode(), http.StatusSeeOther)
 }
 
@@ -161,28 +185,81 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		answer(w, 400, map[string]string{"error": p.RefuseToken})
 		return
 	}
-	if !p.authenticated(r) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	jkt, err := "", error(nil)
+	if p.Strict != nil {
+		jkt, err = p.party(r)
+	} else if !p.authenticated(r) {
 		answer(w, 401, map[string]string{"error": "invalid_client"})
 		return
 	}
-	if r.PostFormValue("grant_type") == "refresh_token" {
-		answer(w, 200, map[string]any{"access_token": "second", "token_type": "Bearer", "expires_in": 600, "refresh_token": "refresh-2"})
+	if err != nil {
+		p.refuse(w, err)
 		return
 	}
-	p.mu.Lock()
+	if r.PostFormValue("grant_type") == "refresh_token" {
+		p.refresh(w, r, jkt)
+		return
+	}
 	asked, ok := p.codes[r.PostFormValue("code")]
 	delete(p.codes, r.PostFormValue("code"))
-	p.mu.Unlock()
 	challenge := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
 	if !ok || asked.Get("code_challenge_method") != "S256" || asked.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(challenge[:]) {
 		answer(w, 400, map[string]string{"error": "invalid_grant"})
+		return
+	}
+	if p.Strict != nil && asked.Get("dpop_jkt") != jkt {
+		p.refuse(w, refuse("invalid_grant", "the code is bound to another key"))
 		return
 	}
 	response := map[string]any{"access_token": "first", "token_type": "Bearer", "expires_in": 600, "scope": asked.Get("scope"), "id_token": p.idToken(asked)}
 	if strings.Contains(asked.Get("scope"), "offline_access") {
 		response["refresh_token"] = "refresh-1"
 	}
+	if p.Strict != nil {
+		p.bind(response, jkt, asked)
+	}
 	answer(w, 200, response)
+}
+
+// refresh rotates the refresh token, unless it is bound to a key: then it stays.
+func (p *Provider) refresh(w http.ResponseWriter, r *http.Request, jkt string) {
+	response := map[string]any{"access_token": "second", "token_type": "Bearer", "expires_in": 600, "refresh_token": "refresh-2"}
+	if p.Strict != nil {
+		if bound, known := p.Strict.keyOf[r.PostFormValue("refresh_token")]; !known || bound != jkt {
+			p.refuse(w, refuse("invalid_grant", "the refresh token is bound to another key"))
+			return
+		}
+		delete(response, "refresh_token")
+		p.bind(response, jkt, url.Values{})
+	}
+	answer(w, 200, response)
+}
+
+func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.Strict != nil {
+		if err := p.resource(r); err != nil {
+			p.refuse(w, err)
+			return
+		}
+	}
+	answer(w, 200, p.UserInfo)
+}
+
+// LogoutToken is the logout token for the person, bent by the test.
+func (p *Provider) LogoutToken(typ string, bend func(claims map[string]any)) string {
+	claims := map[string]any{"iss": p.URL, "aud": ClientID, "iat": p.Now().Unix(), "exp": p.Now().Add(2 * time.Minute).Unix(), "jti": rand.Text(),
+		"sub": p.Token["sub"], "events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}}
+	if sid := p.Token["sid"]; sid != nil {
+		claims["sid"] = sid
+	}
+	if bend != nil {
+		bend(claims)
+	}
+	return p.Sign(typ, claims)
 }
 
 func (p *Provider) idToken(asked url.Values) string {
@@ -195,6 +272,9 @@ func (p *Provider) idToken(asked url.Values) string {
 	}
 	if p.BendToken != nil {
 		p.BendToken(claims)
+	}
+	if p.rsa != nil {
+		return Sign(jose.RS256, p.rsa, rsaKeyID, "JWT", claims)
 	}
 	return p.Sign("JWT", claims)
 }
