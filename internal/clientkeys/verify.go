@@ -106,14 +106,20 @@ func mediaType(typ string) string {
 	return strings.TrimPrefix(strings.ToLower(typ), "application/")
 }
 
-// readHeader checks the outer form of a compact JWS and reads its header. Names are compared
-// exactly, so no second spelling of one hides another.
+// readHeader checks the outer form of a compact JWS and reads its header. A token and the names in
+// it have one spelling only, so that nothing hides behind a second one.
 func readHeader(token string) (Header, error) {
 	if len(token) > MaxToken || strings.Count(token, ".") != 2 {
 		return Header{}, wrong("not a compact JWS")
 	}
-	encoded, _, _ := strings.Cut(token, ".")
-	members, err := object(encoded)
+	parts := strings.Split(token, ".")
+	for _, part := range parts {
+		// The decoder skips line breaks.
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
+			return Header{}, wrong("not base64url")
+		}
+	}
+	members, err := object(parts[0])
 	if err != nil {
 		return Header{}, wrong("the header is not JSON")
 	}
