@@ -119,7 +119,7 @@ func (c *Client) explainSecurity(say func(string, ...any), when func(bool, strin
 	when(c.JWKSURI != "", "published", c.JWKSURI)
 	when(c.May(AuthorizationCode) && c.NeedsPAR(), "par")
 	when(c.RequireSigned, "signed")
-	say(cmp.Or(string(c.Bound), "unbound"))
+	when(len(c.GrantTypes) > 0, cmp.Or(string(c.Bound), "unbound"))
 	when(c.JWTAccessTokens, "jwt_tokens")
 	when(len(c.Resources) > 0, "resources", strings.Join(c.Resources, ", "))
 	when(len(c.DetailTypes) > 0, "details", strings.Join(c.DetailTypes, ", "))

@@ -39,8 +39,8 @@ type Header struct{ Alg, Kid, Typ string }
 var errNoKey = wrong("no key of the client fits its kid and alg")
 
 // Verify checks a compact JWS that a client signed and returns its payload. algs is the allow-list
-// of algorithms. typ has to be one of typs, without regard to case and to "application/"; ""
-// among them allows a token without. Errors wrap ErrToken, or are those of Of.
+// of algorithms. typ has to be one of typs, which are in small letters and without "application/",
+// as neither counts (RFC 7515, section 4.1.9); "" among them allows a token without. Errors wrap ErrToken, or are those of Of.
 //
 // Only registered keys count: a token that brings its own (jwk, jku, x5c, x5u) or that wants an
 // extension understood (crit) is refused (RFC 8725, section 3.10; RFC 7515, section 4.1.11).

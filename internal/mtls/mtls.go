@@ -88,7 +88,7 @@ func (s Source) Certificate(r *http.Request) (*x509.Certificate, error) {
 		switch fields := r.Header.Values(s.Header); {
 		case len(fields) > 1:
 			return nil, wrong("the field " + s.Header + " stands twice")
-		case len(fields) == 0 || fields[0] == "":
+		case len(fields) == 0 || fields[0] == "" || fields[0] == "(null)": // the last is Apache's word for none
 			return nil, nil
 		default:
 			return s.read(fields[0])
