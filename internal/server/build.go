@@ -178,7 +178,7 @@ func (s *Server) features(o Options, registers *registry.Registers) (routes []we
 	op, err := provider.New(provider.Deps{Issuer: s.Config.Issuer, Site: s.Site, Clients: s.Clients, Accounts: s.Store, SignIn: s.SignIn,
 		Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys},
 		ClientKeys: clientkeys.New(clientkeys.Options{Guard: clientkeys.Guard{AllowLoopback: o.Demo}, Now: o.Now, Log: o.Log}), Certificates: noCertificates{}, Values: s.values, Ledger: s.Store, Ends: s.follower,
-		Deliveries: s.Store, Outbound: clientkeys.Guard{AllowLoopback: o.Demo}.Client(),
+		Deliveries: s.Store, Guesses: s.Store, Outbound: clientkeys.Guard{AllowLoopback: o.Demo}.Client(),
 		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log})
 	if err != nil {
 		return nil, err
