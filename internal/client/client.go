@@ -220,9 +220,9 @@ func (c *Client) May(grantType string) bool { return slices.Contains(c.GrantType
 // Public reports whether the client has no credentials.
 func (c *Client) Public() bool { return c.AuthMethod == NoAuth }
 
-// NeedsPKCE reports whether an authorization request without a challenge is refused. Public
-// clients always need it, whatever the registration says.
-func (c *Client) NeedsPKCE() bool { return c.RequirePKCE || c.Public() }
+// NeedsPKCE reports whether an authorization request without a challenge is refused. Public and
+// regulated clients always need it, whatever the registration says.
+func (c *Client) NeedsPKCE() bool { return c.RequirePKCE || c.Public() || c.Class == Regulated }
 
 // NeedsPAR reports whether an authorization request that was not pushed is refused.
 func (c *Client) NeedsPAR() bool { return c.Class == Regulated || c.RequirePAR }
