@@ -31,6 +31,7 @@ type Ask struct {
 	Client  *client.Client
 	Purpose client.Purpose
 	Items   policy.Answer // what is asked, as decided by policy.Decide with no consent yet
+	Details []policy.Text // what else is to be agreed to, in words (RFC 9396), such as opening an account
 	Reason  Reason        // why it is asked now
 	Prior   *Grant        // the grant that does not suffice, if there is one
 
@@ -56,6 +57,7 @@ const (
 	Withdrawn      Reason = "withdrawn"       // the holder withdrew
 	AskedFor       Reason = "asked_for"       // the relying party asked (prompt=consent)
 	Sharing        Reason = "sharing"         // QR sharing is asked every time
+	Detailed       Reason = "details"         // so is what the relying party does once, on behalf of the holder
 )
 
 // Grant is the one consent record. It holds no claim values.

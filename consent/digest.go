@@ -34,6 +34,9 @@ func textHash(ask *Ask, locale string) string {
 		item, _ := policy.Find(scope)
 		parts = append(parts, []any{scope, item.Label.In(locale), item.Explain.In(locale), required(p, scope)})
 	}
+	for _, d := range ask.Details {
+		parts = append(parts, []any{"detail", d.In(locale)})
+	}
 	return digest(parts...)
 }
 

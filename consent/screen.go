@@ -28,6 +28,7 @@ type screen struct {
 
 	Purpose, LegalBasis, Retention string
 
+	Details                 []string // what else is agreed to, in words
 	Required, Optional, Off []line
 	Passcode                passcodeField
 	Shown                   string // digest of what is on the page
@@ -84,6 +85,7 @@ func (d *Desk) render(w http.ResponseWriter, r *http.Request, ask *Ask, status i
 		Purpose: ask.Purpose.Text.In(locale), LegalBasis: ask.Purpose.LegalBasis.In(locale), Retention: ask.Purpose.Retention.In(locale),
 		Off: offLines(ask, locale), Shown: shownHash(ask, locale),
 	}
+	s.Details = inWords(ask, locale)
 	if ask.Prior != nil {
 		s.Before = ask.Prior.GivenAt
 	}
@@ -98,6 +100,15 @@ func (d *Desk) render(w http.ResponseWriter, r *http.Request, ask *Ask, status i
 	s.Passcode = fieldFor(ask, s.Required, s.Optional, errs)
 	web.AllowFormTo(w, ask.Finish)
 	return d.pages.Render(w, r, status, "consent", s)
+}
+
+// inWords are the details of the request in the holder's language.
+func inWords(ask *Ask, locale string) []string {
+	var out []string
+	for _, d := range ask.Details {
+		out = append(out, d.In(locale))
+	}
+	return out
 }
 
 func (d *Desk) party(c *client.Client, locale string) party {

@@ -157,6 +157,9 @@ func (d *Desk) record(r *http.Request, ask *Ask, g Grant) (Outcome, error) {
 	e := d.event(r, ask, audit.ConsentGiven)
 	e.Detail["consent"], e.Detail["scopes"], e.Detail["declined"] = g.ID, policy.JoinScopes(g.Agreed), policy.JoinScopes(g.Declined)
 	e.Detail["text"], e.Detail["level"], e.Detail["acr"] = g.TextHash, strconv.Itoa(int(g.Level)), g.ACR.String()
+	if len(ask.Details) > 0 {
+		e.Detail["details"] = strings.Join(inWords(ask, g.Locale), "; ")
+	}
 	stands, err := d.Ledger.Record(r.Context(), g, e)
 	if err != nil {
 		return Outcome{}, err

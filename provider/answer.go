@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -21,16 +22,24 @@ import (
 // answer issues the authorization code and sends the browser back.
 func (p *Provider) answer(w http.ResponseWriter, r *http.Request, s situation, g consent.Grant) error {
 	scopes, claims := s.request.only(s.granted(g).Granted())
+	details, err := s.request.details()
+	if err != nil {
+		return err
+	}
 	grant := grant{
 		Code: true, Client: s.client.ID, Account: s.session.Account, Session: s.session.ID, Family: rand.Text(), Consent: g.ID,
 		Purpose: s.purpose.ID, Scopes: policy.JoinScopes(scopes), Claims: claims,
 		ACR: s.request.strongest(s.session.ACR), Strength: s.session.ACR, AMR: s.session.AMR, AuthAt: s.session.AuthAt.Unix(),
 		Level: s.holder.Level, Card: s.holder.Card(s.now), Nonce: s.request.Nonce,
-		Redirect: s.request.RedirectURI, Challenge: s.request.Challenge, IssuedAt: s.now.UnixMicro(),
+		Redirect: s.request.RedirectURI, Challenge: s.request.Challenge,
+		Confirm: confirmation{JKT: s.request.Key}, Resource: s.request.Resource, Details: details, IssuedAt: s.now.UnixMicro(),
 		Expires: s.now.Add(p.Lifetimes.AccessToken).Unix(),
 	}
 	if p.Ends.Ended(grant.bearer()) { // signed out in another tab meanwhile
 		return p.refusePage("expired", fault.Expired)
+	}
+	if s.request.Device != nil {
+		return p.approveDevice(w, r, s.request, grant)
 	}
 	return p.settle(w, r, s.request, grant)
 }
@@ -40,6 +49,9 @@ func (p *Provider) answerErr(w http.ResponseWriter, r *http.Request, q *request,
 	var e *answerError
 	if !errors.As(err, &e) {
 		return err
+	}
+	if q.Device != nil {
+		return p.declineDevice(w, r, q, cmp.Or(e.Description, "the request cannot be met"))
 	}
 	v := url.Values{"error": {e.Code}}
 	if e.Description != "" {
@@ -64,18 +76,17 @@ func (p *Provider) settle(w http.ResponseWriter, r *http.Request, q *request, g 
 	if err != nil {
 		return err
 	}
-	first, err := p.Values.PutIfAbsent(r.Context(), expiring.Grant.Of(p.tokenOf(code)), value, p.Lifetimes.Code)
-	if err != nil {
-		return err
-	}
-	if !first {
-		return p.again(w, r, q)
-	}
+	steps := []expiring.Step{{Do: expiring.DoPutIfAbsent, Key: expiring.Grant.Of(p.tokenOf(code)), Value: value, TTL: p.Lifetimes.Code}}
 	if q.kept {
 		// It stays for a moment, so that whoever comes back to it learns that it has been answered.
-		if _, err := p.Values.Claim(r.Context(), expiring.Request.Of(q.ID), p.Lifetimes.Code); err != nil {
-			return err
-		}
+		steps = append(steps, expiring.Step{Do: expiring.DoClaim, Key: expiring.Request.Of(q.ID), TTL: p.Lifetimes.Code})
+	}
+	done, err := p.Values.Batch(r.Context(), steps...)
+	switch {
+	case err != nil:
+		return err
+	case !done[0].First:
+		return p.again(w, r, q)
 	}
 	return p.send(w, r, q, code, g)
 }
@@ -83,6 +94,9 @@ func (p *Provider) settle(w http.ResponseWriter, r *http.Request, q *request, g 
 // again repeats the answer of a request while its code waits to be redeemed. Afterwards it is over:
 // a code that was redeemed is never sent again, because the relying party would redeem it twice.
 func (p *Provider) again(w http.ResponseWriter, r *http.Request, q *request) error {
+	if q.Device != nil {
+		return p.deviceAgain(w, r, q)
+	}
 	code := p.codeOf(q)
 	found, err := p.Values.Get(r.Context(), expiring.Grant.Of(p.tokenOf(code)))
 	if err != nil {
@@ -123,14 +137,22 @@ type formPost struct {
 	Fields map[string]string
 }
 
-// respond sends the parameters in the response mode of the request, with state and iss (RFC 9207).
-// The registered redirect_uri is kept byte for byte; parameters are only ever added to its query.
+// respond sends the parameters in the response mode of the request, with state and iss (RFC 9207),
+// signed where the mode says so. The registered redirect_uri is kept byte for byte; parameters are
+// only ever added to it.
 func (p *Provider) respond(w http.ResponseWriter, r *http.Request, q *request, v url.Values) error {
 	if q.State != "" {
 		v.Set("state", q.State)
 	}
 	v.Set("iss", p.Issuer)
-	if q.ResponseMode == "form_post" {
+	how, offered := modes[q.ResponseMode]
+	if offered && q.signs() {
+		var err error
+		if v, err = p.signAnswer(q, v); err != nil {
+			return err
+		}
+	}
+	if how == "form_post" {
 		web.AllowFormTo(w, q.RedirectURI)
 		fields := map[string]string{}
 		for name := range v {
@@ -139,7 +161,9 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, q *request, v
 		return p.pages.Render(w, r, http.StatusOK, "form_post", formPost{To: q.RedirectURI, Fields: fields})
 	}
 	separator := "?"
-	if strings.Contains(q.RedirectURI, "?") {
+	if how == "fragment" {
+		separator = "#"
+	} else if strings.Contains(q.RedirectURI, "?") {
 		separator = "&"
 	}
 	return web.Redirect(w, r, q.RedirectURI+separator+v.Encode())

@@ -60,7 +60,7 @@ func TestA015NothingIsFetched(t *testing.T) {
 	}
 }
 
-func TestA016RequestObjectsAreNeverUsed(t *testing.T) {
+func TestA016RequestObjectsOfClientsWithoutKeysAreNeverUsed(t *testing.T) {
 	idp := one(t)
 	inside, _ := json.Marshal(map[string]any{"redirect_uri": "https://evil.example/", "client_id": idp.Client("portal").ID, "scope": "openid", "response_type": "code"})
 	for _, alg := range []string{"none", "HS256", "ES256"} {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -83,21 +84,24 @@ func readForm(r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
-// asking checks who asks and where the answer would go before anything else: until both are
-// certain, errors are pages of ours and never leave by redirect.
+// asking checks who asks before anything else: until that is certain, and where the answer goes,
+// errors are pages of ours and never leave by redirect.
 func (p *Provider) asking(r *http.Request, v url.Values) (*client.Client, error) {
 	if twice(v) {
 		return nil, p.refusePage("duplicate", fault.Invalid)
 	}
 	c, err := p.Clients.Find(r.Context(), client.ID(v.Get("client_id")))
-	if err != nil || c.Disabled || c.Class != client.Portal || !c.May(client.AuthorizationCode) {
+	if err != nil || c.Disabled || !c.May(client.AuthorizationCode) {
 		return nil, p.refusePage("client", err)
 	}
-	if !c.AllowsRedirect(v.Get("redirect_uri")) {
+	if direct(v) && !c.AllowsRedirect(v.Get("redirect_uri")) {
 		return nil, p.refusePage("redirect", fault.Invalid)
 	}
 	return c, nil
 }
+
+// direct reports whether a request stands in the parameters themselves.
+func direct(v url.Values) bool { return v.Get("request") == "" && v.Get("request_uri") == "" }
 
 // twice reports whether a parameter is given more than once (RFC 6749, section 3.1).
 func twice(v url.Values) bool {
@@ -114,7 +118,17 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, v url.Value
 	if err != nil {
 		return err
 	}
+	if handle, ok := pushedHandle(v.Get("request_uri")); ok {
+		return p.openPushed(w, r, c, handle)
+	}
+	v, refused := p.unpushed(r.Context(), c, v)
+	if !c.AllowsRedirect(v.Get("redirect_uri")) {
+		return p.refusePage("redirect", fault.Invalid)
+	}
 	q, err := p.parseRequest(c, v)
+	if refused != nil {
+		err = refused
+	}
 	r = p.Site.AskLocale(w, r, q.UILocales)
 	if err != nil {
 		return p.answerErr(w, r, q, err)
@@ -122,6 +136,18 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, v url.Value
 	q.ID = rand.Text()
 	q.Browser = expiring.Hash(p.SignIn.BrowserID(w, r))
 	return p.advance(w, r, q, c)
+}
+
+// unpushed returns the parameters that count of a request that comes by the browser. An address to
+// fetch the request from is never followed (RFC 9101, section 10.4).
+func (p *Provider) unpushed(ctx context.Context, c *client.Client, v url.Values) (url.Values, error) {
+	switch {
+	case v.Get("request_uri") != "":
+		return v, &answerError{Code: "request_uri_not_supported"}
+	case c.NeedsPAR():
+		return v, invalidRequest("requests of this client have to be pushed (RFC 9126)")
+	}
+	return p.parameters(ctx, c, v)
 }
 
 // refusePage is an error that must not go to any redirect_uri.
@@ -134,32 +160,44 @@ func (p *Provider) refusePage(what string, err error) error {
 
 // keep stores the request; from here on the browser carries only its id.
 func (p *Provider) keep(r *http.Request, q *request) error {
-	plain, err := json.Marshal(q)
+	sealed, err := p.seal(q)
 	if err != nil {
 		return err
 	}
+	if q.stored != nil {
+		return p.rekeep(r.Context(), q, sealed)
+	}
 	q.kept = true
-	return p.Values.Put(r.Context(), expiring.Request.Of(q.ID), p.Keys.Seal("request", plain, []byte(q.ID)), p.Lifetimes.Interaction)
+	return p.Values.Put(r.Context(), expiring.Request.Of(q.ID), sealed, p.Lifetimes.Interaction)
 }
 
-// load finds the request with that id, if it belongs to this browser; it may have been answered. The id
-// alone is worthless in another browser (CVE-2026-7507).
-func (p *Provider) load(r *http.Request, id string) (*request, *client.Client, error) {
+// find reads the request with that id, and as it is stored; nil when there is none. It may have
+// been answered.
+func (p *Provider) find(r *http.Request, id string) (q *request, stored []byte, err error) {
 	found, err := p.Values.Get(r.Context(), expiring.Request.Of(id))
-	if err != nil {
+	if err != nil || !found[0].Found {
 		return nil, nil, err
-	}
-	gone := p.refusePage("expired", fault.Expired)
-	if !found[0].Found {
-		return nil, nil, gone
 	}
 	plain, err := p.Keys.Open("request", found[0].Data, []byte(id))
 	if err != nil {
-		return nil, nil, gone
+		return nil, nil, nil // not ours
 	}
-	q := &request{ID: id, kept: true, answered: found[0].Claimed}
-	if err := json.Unmarshal(plain, q); err != nil {
-		return nil, nil, gone
+	q = &request{ID: id, kept: true, answered: found[0].Claimed}
+	if json.Unmarshal(plain, q) != nil {
+		return nil, nil, nil // of an older version of ours
+	}
+	return q, found[0].Data, nil
+}
+
+// load finds the request with that id, if it belongs to this browser; it may have been answered.
+// The id alone is worthless in another browser (CVE-2026-7507).
+func (p *Provider) load(r *http.Request, id string) (*request, *client.Client, error) {
+	q, _, err := p.find(r, id)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case q == nil:
+		return nil, nil, p.refusePage("expired", fault.Expired)
 	}
 	if p.SignIn.BrowserID(nil, r) == "" || expiring.Hash(p.SignIn.BrowserID(nil, r)) != q.Browser {
 		return nil, nil, p.refusePage("browser", fault.Denied)

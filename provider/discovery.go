@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/policy"
 )
 
@@ -18,9 +19,12 @@ type metadata struct {
 	Token                string   `json:"token_endpoint"`
 	UserInfo             string   `json:"userinfo_endpoint"`
 	JWKS                 string   `json:"jwks_uri"`
+	PAR                  string   `json:"pushed_authorization_request_endpoint"`
+	RequirePAR           bool     `json:"require_pushed_authorization_requests"`
 	Introspection        string   `json:"introspection_endpoint"`
 	Revocation           string   `json:"revocation_endpoint"`
 	EndSession           string   `json:"end_session_endpoint"`
+	Device               string   `json:"device_authorization_endpoint"`
 	Scopes               []string `json:"scopes_supported"`
 	ResponseTypes        []string `json:"response_types_supported"`
 	ResponseModes        []string `json:"response_modes_supported"`
@@ -28,6 +32,14 @@ type metadata struct {
 	ACRValues            []string `json:"acr_values_supported"`
 	SubjectTypes         []string `json:"subject_types_supported"`
 	IDTokenAlgs          []string `json:"id_token_signing_alg_values_supported"`
+	IDTokenKeyAlgs       []string `json:"id_token_encryption_alg_values_supported"`
+	IDTokenEncs          []string `json:"id_token_encryption_enc_values_supported"`
+	UserInfoAlgs         []string `json:"userinfo_signing_alg_values_supported"`
+	UserInfoKeyAlgs      []string `json:"userinfo_encryption_alg_values_supported"`
+	UserInfoEncs         []string `json:"userinfo_encryption_enc_values_supported"`
+	IntrospectionAlgs    []string `json:"introspection_signing_alg_values_supported"` // RFC 9701, section 7
+	IntrospectionKeyAlgs []string `json:"introspection_encryption_alg_values_supported"`
+	IntrospectionEncs    []string `json:"introspection_encryption_enc_values_supported"`
 	TokenAuth            []string `json:"token_endpoint_auth_methods_supported"`
 	IntrospectionAuth    []string `json:"introspection_endpoint_auth_methods_supported"`
 	RevocationAuth       []string `json:"revocation_endpoint_auth_methods_supported"`
@@ -36,6 +48,9 @@ type metadata struct {
 	ClaimsParameter      bool     `json:"claims_parameter_supported"`
 	RequestParameter     bool     `json:"request_parameter_supported"`
 	RequestURIParameter  bool     `json:"request_uri_parameter_supported"`
+	RequestAlgs          []string `json:"request_object_signing_alg_values_supported"`
+	AnswerAlgs           []string `json:"authorization_signing_alg_values_supported"`
+	DetailTypes          []string `json:"authorization_details_types_supported"`
 	ChallengeMethods     []string `json:"code_challenge_methods_supported"`
 	DisplayValues        []string `json:"display_values_supported"`
 	PromptValues         []string `json:"prompt_values_supported"`
@@ -63,15 +78,20 @@ func (p *Provider) describe() document {
 	auth := []string{"client_secret_basic", "client_secret_post"}
 	m := metadata{
 		Issuer: p.Issuer, Authorization: at("/oauth2/authorize"), Token: at("/oauth2/token"), UserInfo: at("/oauth2/userinfo"),
-		JWKS: at("/oauth2/jwks"), Introspection: at("/oauth2/introspect"), Revocation: at("/oauth2/revoke"), EndSession: at("/oauth2/logout"),
-		ResponseTypes: []string{"code"}, ResponseModes: []string{"query", "form_post"},
-		GrantTypes:   []string{"authorization_code", "refresh_token", "client_credentials"},
-		SubjectTypes: []string{"pairwise"}, IDTokenAlgs: []string{"RS256", "ES256"},
-		TokenAuth: append(auth, "none"), IntrospectionAuth: auth, RevocationAuth: append(auth, "none"),
+		JWKS: at("/oauth2/jwks"), Introspection: at("/oauth2/introspect"), Revocation: at("/oauth2/revoke"), EndSession: at("/oauth2/logout"), Device: at("/oauth2/device"),
+		ResponseTypes: []string{"code"}, ResponseModes: modeNames,
+		PAR: at("/oauth2/par"), RequestParameter: true, RequestAlgs: client.Portal.SigningAlgs(), AnswerAlgs: client.Portal.SigningAlgs(), DetailTypes: detailTypes,
+		GrantTypes:   []string{"authorization_code", "refresh_token", "client_credentials", client.DeviceCode},
+		SubjectTypes: []string{"pairwise"},
+		TokenAuth:    append(auth, "none"), IntrospectionAuth: auth, RevocationAuth: append(auth, "none"),
 		ClaimTypes: []string{"normal"}, ClaimsParameter: true, ChallengeMethods: []string{"S256"},
 		DisplayValues: []string{"page", "popup", "touch", "wap"}, PromptValues: []string{"none", "login", "consent", "select_account"},
 		UILocales: []string{"vi", "en"}, IssInAnswer: true, BackChannelLogout: true, BackChannelSession: true, ServiceDocumentation: at("/scopes"), Policy: at("/services"),
 	}
+	m.IDTokenAlgs = client.Portal.SigningAlgs()
+	m.UserInfoAlgs, m.IntrospectionAlgs = m.IDTokenAlgs, m.IDTokenAlgs
+	m.IDTokenKeyAlgs, m.UserInfoKeyAlgs, m.IntrospectionKeyAlgs = client.KeyAlgs, client.KeyAlgs, client.KeyAlgs
+	m.IDTokenEncs, m.UserInfoEncs, m.IntrospectionEncs = client.ContentEncs, client.ContentEncs, client.ContentEncs
 	for a := account.ACR1; a <= reachable; a++ {
 		m.ACRValues = append(m.ACRValues, a.String())
 	}

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -57,6 +58,10 @@ func outward(err error) error {
 
 // writeProtocolError answers a program outside the library's router, in the same form.
 func (p *Provider) writeProtocolError(w http.ResponseWriter, r *http.Request, err error) error {
+	var refused *answerError
+	if errors.As(err, &refused) {
+		return writeJSON(w, http.StatusBadRequest, map[string]string{"error": refused.Code, "error_description": cmp.Or(refused.Description, "not supported")})
+	}
 	var known *oidc.Error
 	if !errors.As(err, &known) {
 		p.Log.ErrorContext(r.Context(), "protocol endpoint failed", "error", err.Error())

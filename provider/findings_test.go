@@ -152,7 +152,7 @@ func TestFinding10Leniency(t *testing.T) {
 		})
 	}
 	refused("request_uri is not ignored", "portal", "openid", "request_uri_not_supported", "request_uri", "urn:x")
-	for _, mode := range []string{"fragment", "bogus", "jwt", "query.jwt", "form_post.jwt", "web_message"} {
+	for _, mode := range []string{"fragment", "bogus", "JWT", "fragment.jwt.jwt", "query.jwt ", "web_message"} {
 		refused("response_mode "+mode, "portal", "openid", "invalid_request", "response_mode", mode)
 	}
 	refused("scope without openid", "portal", "profile", "invalid_scope")

@@ -197,7 +197,7 @@ func (p *Provider) advance(w http.ResponseWriter, r *http.Request, q *request, c
 			return p.answer(w, r, s, *grant)
 		}
 	}
-	if !q.kept {
+	if !q.kept || q.stored != nil {
 		if err := p.keep(r, q); err != nil {
 			return err
 		}
@@ -227,8 +227,13 @@ func (p *Provider) silent(w http.ResponseWriter, r *http.Request, s situation, v
 	return p.answer(w, r, s, *grant)
 }
 
+// cover is Desk.Cover. What is to be done once, such as opening an account, is asked every time.
 func (p *Provider) cover(r *http.Request, s situation) (*consent.Grant, consent.Reason, *consent.Grant, error) {
-	return p.Desk.Cover(r.Context(), s.holder, s.session, s.client, s.purpose, s.items, s.request.offline(), s.request.prompts("consent"))
+	g, reason, prior, err := p.Desk.Cover(r.Context(), s.holder, s.session, s.client, s.purpose, s.items, s.request.offline(), s.request.prompts("consent"))
+	if len(s.request.Details) > 0 && (reason == consent.Covered || reason == consent.AskedFor) {
+		g, reason = nil, consent.Detailed
+	}
+	return g, reason, prior, err
 }
 
 // callback is where every step comes back to.
@@ -268,7 +273,7 @@ func (p *Provider) atConsent(w http.ResponseWriter, r *http.Request) (s situatio
 	}
 	return s, &consent.Ask{
 		Account: s.holder, Session: s.session, Client: c, Purpose: s.purpose, Items: s.items, Reason: reason, Prior: prior,
-		Action: "/consent?flow=" + q.ID, Finish: q.RedirectURI, Offline: q.offline(), RequestID: q.ID,
+		Action: "/consent?flow=" + q.ID, Finish: q.RedirectURI, Offline: q.offline(), RequestID: q.ID, Details: q.inWords(),
 	}, true, nil
 }
 

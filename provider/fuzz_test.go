@@ -71,7 +71,7 @@ func FuzzAuthorizeParameters(f *testing.F) {
 			t.Fatalf("state %q would be echoed", q.State)
 		case err == nil && !challengeForm.MatchString(q.Challenge):
 			t.Fatalf("accepted without a challenge: %q", query)
-		case err == nil && (q.ResponseMode != "query" && q.ResponseMode != "form_post" || q.Purpose != "p" || q.After.After(q.CreatedAt)):
+		case err == nil && (modes[q.ResponseMode] == "" || q.Purpose != "p" || q.After.After(q.CreatedAt)):
 			t.Fatalf("accepted as %+v", q)
 		}
 		kept, err := json.Marshal(q)

@@ -62,37 +62,44 @@ func (p *Provider) tokenOf(code string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-func (p *Provider) putGrant(ctx context.Context, token string, g grant, ttl time.Duration) error {
+// grantStep stores a grant under its access token.
+func grantStep(token string, g grant, ttl time.Duration) (expiring.Step, error) {
 	value, err := json.Marshal(g)
-	if err != nil {
-		return err
-	}
-	return p.Values.Put(ctx, expiring.Grant.Of(token), value, ttl)
+	return expiring.Step{Do: expiring.DoPut, Key: expiring.Grant.Of(token), Value: value, TTL: ttl}, err
 }
 
 // secretForm reports whether s can be a code or token of ours at all: 43 base64url characters.
 // Everything else is refused before any store is asked.
 func secretForm(s string) bool { return challengeForm.MatchString(s) }
 
-// liveGrant finds the grant of an access token, and what was released with it before. ok is false
-// for anything unknown, expired, ended, or a code that nobody has redeemed. used is spent along.
-func (p *Provider) liveGrant(ctx context.Context, token string, used ...once) (g grant, released []byte, ok bool, err error) {
-	if !secretForm(token) {
+// live is the grant of an access token that may be used.
+type live struct {
+	grant
+	named
+	released []byte // what was released with the token before, sealed; nil: nothing
+}
+
+// liveGrant finds the grant of an access token. ok is false for anything unknown, expired, ended,
+// or a code that nobody has redeemed. used is spent along.
+func (p *Provider) liveGrant(ctx context.Context, token string, used ...once) (l live, ok bool, err error) {
+	l.named, ok = p.readAccessToken(token)
+	if !ok {
 		_, err := p.spend(ctx, used)
-		return g, nil, false, err
+		return l, false, err
 	}
-	found, err := p.spend(ctx, used, expiring.Step{Do: expiring.DoGet, Key: expiring.Grant.Of(token)},
-		expiring.Step{Do: expiring.DoGet, Key: expiring.Claims.Of(token)})
+	found, err := p.spend(ctx, used, expiring.Step{Do: expiring.DoGet, Key: l.key},
+		expiring.Step{Do: expiring.DoGet, Key: expiring.Claims.Of(l.name)})
 	if err != nil {
-		return g, nil, false, err
+		return l, false, err
 	}
-	if !found[0].Found || json.Unmarshal(found[0].Data, &g) != nil || g.Code && !found[0].Claimed || g.Refused != "" {
-		return g, nil, false, nil
+	if !found[0].Found || json.Unmarshal(found[0].Data, &l.grant) != nil || l.Code && !found[0].Claimed || l.Refused != "" {
+		return l, false, nil
 	}
-	if p.Ends.Ended(g.bearer()) || p.Now().Unix() >= g.Expires {
-		return g, nil, false, nil
+	if p.Ends.Ended(l.bearer()) || p.Now().Unix() >= l.Expires || !l.fits(p, l.grant) {
+		return l, false, nil
 	}
-	return g, found[1].Data, true, nil
+	l.released = found[1].Data
+	return l, true, nil
 }
 
 // regate puts a grant through the four gates once more. level and papers are the account's now, or

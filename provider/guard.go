@@ -44,7 +44,7 @@ func (p *Provider) protocol(next web.Handler) web.Handler {
 func (p *Provider) grantTypes(next web.Handler) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		switch r.PostForm.Get("grant_type") {
-		case client.AuthorizationCode, client.RefreshToken, client.ClientCredentials:
+		case client.AuthorizationCode, client.RefreshToken, client.ClientCredentials, client.DeviceCode:
 			return next(w, r)
 		case "":
 			return p.writeProtocolError(w, r, errBadRequest("grant_type is missing"))

@@ -1,13 +1,17 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 
 	jose "github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/fault"
 )
 
 // idTokenClaims are all claims of our ID tokens (OpenID Connect Core, section 2): who, at whom,
@@ -28,18 +32,13 @@ type idTokenClaims struct {
 	Card       string   `json:"vn_card_status"`
 }
 
-// idTokenAlgorithms are the algorithms our ID tokens are signed with.
-var idTokenAlgorithms = []jose.SignatureAlgorithm{jose.ES256, jose.RS256}
-
-// idToken signs the ID token of a grant. The library's op.CreateIDToken is not used: it reads the
+// idToken signs the ID token of a grant, and encrypts it where the client is registered so. The library's op.CreateIDToken is not used: it reads the
 // process clock, makes a signer for each token, adds a claim nobody asks for, and drops sub when a
 // hook forgets it (ZF6).
-func (p *Provider) idToken(c *client.Client, g grant, accessToken string, holder account.Account) (string, error) {
-	alg := c.IDTokenAlg
-	if alg == "" {
-		alg = string(jose.ES256)
-	}
-	atHash, err := oidc.ClaimHash(accessToken, jose.SignatureAlgorithm(alg))
+func (p *Provider) idToken(ctx context.Context, c *client.Client, g grant, accessToken string, holder account.Account) (string, error) {
+	s := c.IDToken
+	s.SignedAlg = tokenAlg(c)
+	atHash, err := oidc.ClaimHash(accessToken, jose.SignatureAlgorithm(s.SignedAlg))
 	if err != nil {
 		return "", err
 	}
@@ -53,13 +52,20 @@ func (p *Provider) idToken(c *client.Client, g grant, accessToken string, holder
 	if err != nil {
 		return "", err
 	}
-	return p.Keys.Sign(alg, "JWT", payload)
+	return p.sealed(ctx, c, s, "JWT", payload)
 }
+
+// errEncryptedHint: the hint is what the client got, not what was in it. It has to take the ID token
+// out of the encryption, which only it can (OpenID Connect Core, section 3.1.2.1).
+var errEncryptedHint = fmt.Errorf("the hint is encrypted: %w", fault.Invalid)
 
 // readIDToken verifies an ID token of ours that comes back as a hint. Expired ones are fine: they
 // still tell whom it is about (OpenID Connect Core, section 3.1.2.1).
 func (p *Provider) readIDToken(token string) (c idTokenClaims, err error) {
-	payload, err := p.Keys.Verify(idTokenAlgorithms, "JWT", token)
+	if strings.Count(token, ".") == 4 { // a compact JWE (RFC 7516, section 3.1)
+		return c, errEncryptedHint
+	}
+	payload, err := p.Keys.Verify(tokenAlgorithms, "JWT", token)
 	if err != nil {
 		return c, err
 	}

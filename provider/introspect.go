@@ -1,16 +1,20 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"io"
+	"mime"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
-	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/policy"
 	"eid.example/idp/internal/revocation"
 )
@@ -31,6 +35,7 @@ type introspection struct {
 	Card     string          `json:"vn_card_status,omitempty"`
 	Confirm  *confirmation   `json:"cnf,omitempty"`
 	Audience string          `json:"aud,omitempty"`
+	ID       string          `json:"jti,omitempty"`
 	Details  json.RawMessage `json:"authorization_details,omitempty"`
 }
 
@@ -48,27 +53,66 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) error {
 	if token == "" {
 		return p.writeProtocolError(w, r, errBadRequest("token is missing"))
 	}
-	g, _, ok, err := p.liveGrant(r.Context(), token, c.once...)
+	g, ok, err := p.liveGrant(r.Context(), token, c.once...)
 	if err != nil {
 		return p.writeProtocolError(w, r, err)
 	}
 	if !ok || g.Client != c.ID && !c.ResourceServer {
-		return writeJSON(w, http.StatusOK, introspection{})
+		return p.writeIntrospection(w, r, c.Client, introspection{})
 	}
 	owner, err := p.Clients.Find(r.Context(), g.Client)
 	if err != nil || owner.Disabled {
-		return writeJSON(w, http.StatusOK, introspection{})
+		return p.writeIntrospection(w, r, c.Client, introspection{})
 	}
-	return writeJSON(w, http.StatusOK, p.describeToken(owner, g))
+	return p.writeIntrospection(w, r, c.Client, p.describeToken(owner, g))
 }
 
-func (p *Provider) describeToken(owner *client.Client, g grant) introspection {
+// introspectionType is the media type of a signed answer, and with it its typ (RFC 9701, section 5).
+const introspectionType = "token-introspection+jwt"
+
+// writeIntrospection answers in JSON, or as a signed JWT where the caller accepts that. A caller
+// that is registered for encrypted answers gets nothing else.
+func (p *Provider) writeIntrospection(w http.ResponseWriter, r *http.Request, to *client.Client, answer introspection) error {
+	w.Header().Add("Vary", "Accept")
+	if to.Introspection.KeyAlg == "" && !accepts(r.Header, "application/"+introspectionType) {
+		return writeJSON(w, http.StatusOK, answer)
+	}
+	// There is no exp and no sub beside the member: nobody shall take this for an access token
+	// (RFC 9701, section 8.1).
+	payload, err := json.Marshal(map[string]any{"iss": p.Issuer, "aud": to.ID, "iat": p.Now().Unix(), "token_introspection": answer})
+	if err != nil {
+		return err
+	}
+	token, err := p.sealed(r.Context(), to, to.Introspection, introspectionType, payload)
+	if err != nil {
+		return p.writeProtocolError(w, r, err)
+	}
+	w.Header().Set("Content-Type", "application/"+introspectionType)
+	_, err = io.WriteString(w, token)
+	return err
+}
+
+// accepts reports whether a request names a media type as one that it takes.
+func accepts(h http.Header, want string) bool {
+	for part := range strings.SplitSeq(strings.Join(h.Values("Accept"), ","), ",") {
+		kind, params, err := mime.ParseMediaType(part)
+		if quality, _ := strconv.ParseFloat(cmp.Or(params["q"], "1"), 64); err == nil && kind == want && quality > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Provider) describeToken(owner *client.Client, l live) introspection {
+	g := l.grant
 	out := introspection{Active: true, ClientID: string(owner.ID), Type: g.Confirm.tokenType(), Expires: g.Expires,
-		IssuedAt: g.IssuedAt / 1e6, Issuer: p.Issuer}
+		IssuedAt: g.IssuedAt / 1e6, Issuer: p.Issuer, Audience: g.Resource, Details: g.Details}
 	if g.Confirm.bound() {
 		out.Confirm = &g.Confirm
 	}
-	out.Audience, out.Details = g.Resource, g.Details
+	if l.claims != nil {
+		out.Audience, out.Expires, out.IssuedAt, out.ID = l.claims.Audience, l.claims.Expires, l.claims.IssuedAt, l.claims.ID
+	}
 	if g.Account == "" {
 		return out
 	}
@@ -104,11 +148,11 @@ func (p *Provider) revoke(ctx context.Context, c caller, token string) error {
 		}
 		return p.revokeFamily(ctx, c.Client, id)
 	}
-	g, _, ok, err := p.liveGrant(ctx, token, c.once...)
+	g, ok, err := p.liveGrant(ctx, token, c.once...)
 	if err != nil || !ok || g.Client != c.ID {
 		return err
 	}
-	return p.Values.Delete(ctx, expiring.Grant.Of(token))
+	return p.Values.Delete(ctx, g.key)
 }
 
 func (p *Provider) revokeFamily(ctx context.Context, c *client.Client, id string) error {

@@ -12,7 +12,7 @@ import (
 )
 
 // library is our op.Server. It embeds op.UnimplementedServer, so that whatever is not written here
-// is off: the jwt-bearer grant, token exchange, device grant, authorize, userinfo, introspection.
+// is off: the jwt-bearer grant, token exchange, device authorization, authorize, userinfo, introspection.
 type library struct {
 	op.UnimplementedServer
 	p *Provider

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -77,6 +78,9 @@ func (p *Provider) readLogout(r *http.Request, v url.Values) (q logoutRequest, e
 	id := client.ID(v.Get("client_id"))
 	if hint := v.Get("id_token_hint"); hint != "" {
 		claims, err := p.readIDToken(hint)
+		if errors.Is(err, errEncryptedHint) {
+			return q, p.refusePage("logout_encrypted", err)
+		}
 		if err != nil || id != "" && claims.Audience != string(id) {
 			return q, p.refusePage("logout_hint", err)
 		}

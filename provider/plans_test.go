@@ -55,7 +55,8 @@ func TestConfigDiscoveryEndpointVerification(t *testing.T) {
 		for name, want := range map[string][]string{
 			"response_types_supported": {"code"}, "subject_types_supported": {"pairwise"}, "id_token_signing_alg_values_supported": {"RS256", "ES256"},
 			"code_challenge_methods_supported": {"S256"}, "scopes_supported": {"openid", "profile", "offline_access"}, "claims_supported": {"sub", "name", "acr"},
-			"grant_types_supported": {"authorization_code", "refresh_token", "client_credentials"}, "response_modes_supported": {"query", "form_post"},
+			"grant_types_supported": {"authorization_code", "refresh_token", "client_credentials"}, "response_modes_supported": {"query", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"},
+			"request_object_signing_alg_values_supported": {"RS256", "ES256", "PS256", "EdDSA"}, "authorization_signing_alg_values_supported": {"ES256"}, "authorization_details_types_supported": {"account_opening"},
 			"token_endpoint_auth_methods_supported": {"client_secret_basic", "client_secret_post", "none"}, "ui_locales_supported": {"vi", "en"},
 			"acr_values_supported": {"urn:vn:eid:acr:1", "urn:vn:eid:acr:2"}, "prompt_values_supported": {"none", "login", "consent", "select_account"},
 		} {
@@ -66,7 +67,7 @@ func TestConfigDiscoveryEndpointVerification(t *testing.T) {
 				}
 			}
 		}
-		for name, want := range map[string]bool{"claims_parameter_supported": true, "request_parameter_supported": false,
+		for name, want := range map[string]bool{"claims_parameter_supported": true, "request_parameter_supported": true, "require_pushed_authorization_requests": false,
 			"request_uri_parameter_supported": false, "authorization_response_iss_parameter_supported": true} {
 			if m[name] != want {
 				t.Errorf("%s = %v", name, m[name])

@@ -1,6 +1,7 @@
 // Package provider is the OpenID Connect provider itself.
 //
 //	/oauth2/authorize   request.go checks what is asked, authorize.go keeps it
+//	/oauth2/par         par.go: the same, pushed by the client beforehand; object.go: signed by it
 //	/oauth2/callback    flow.go alone decides: sign-in -> upgrade -> step-up -> consent -> answer
 //	/oauth2/token       token.go: code, refresh, client_credentials, over zitadel/oidc's op.Server
 //	/oauth2/userinfo    userinfo.go releases what policy.Decide lets through, fresh from the registers
@@ -56,6 +57,9 @@ type Accounts interface {
 type SignIn interface {
 	Session(r *http.Request) (account.Session, bool, error)
 	SignOut(w http.ResponseWriter, r *http.Request) (account.Session, error)
+	// Holder is Session for pages of the holder's own: when ok is false it has answered itself, with
+	// the sign-in and a way back, or with a page about the state of the account.
+	Holder(w http.ResponseWriter, r *http.Request) (s account.Session, holder account.Account, ok bool, err error)
 	// BrowserID returns the cookie that recognises this browser, and sets it when there is none.
 	// With a nil writer it only reads; empty when there is none.
 	BrowserID(w http.ResponseWriter, r *http.Request) string
@@ -110,13 +114,14 @@ type Certificates interface {
 
 // Lifetimes are settings; the defaults are in CONTRACT.md and in DefaultLifetimes.
 type Lifetimes struct {
-	Code, Interaction, AccessToken, IDToken, RefreshIdle, Refresh time.Duration
+	Code, Pushed, Interaction, AccessToken, IDToken, RefreshIdle, Refresh time.Duration
 }
 
-// DefaultLifetimes: code 60 s, interaction 30 min, access token 10 min, ID token 5 min, refresh
-// token 90 days idle and 1 year in all.
+// DefaultLifetimes: code 60 s, pushed request 90 s until it is opened, interaction 30 min, access
+// token 10 min, ID token 5 min, refresh token 90 days idle and 1 year in all.
 var DefaultLifetimes = Lifetimes{
-	Code: time.Minute, Interaction: 30 * time.Minute, AccessToken: 10 * time.Minute, IDToken: 5 * time.Minute,
+	Code: time.Minute, Pushed: 90 * time.Second, Interaction: 30 * time.Minute,
+	AccessToken: 10 * time.Minute, IDToken: 5 * time.Minute,
 	RefreshIdle: 90 * 24 * time.Hour, Refresh: 365 * 24 * time.Hour,
 }
 
@@ -137,6 +142,7 @@ type Deps struct {
 	Values       expiring.Store
 	Ledger       Ledger
 	Deliveries   Deliveries
+	Guesses      Guesses
 	Outbound     *http.Client // for calls to addresses of relying parties: past the guard, no redirects, 3 s
 	Ends         revocation.List
 	Lifetimes    Lifetimes
@@ -151,8 +157,8 @@ type Provider struct {
 	discovery document
 	library   http.Handler // zitadel/oidc's router over our op.Server
 
-	subjectKey, codeKey, refreshKey []byte
-	nonces                          dpop.Nonces
+	subjectKey, codeKey, refreshKey, userCodeKey []byte
+	nonces                                       dpop.Nonces
 }
 
 // New builds a Provider.
@@ -163,6 +169,7 @@ func New(d Deps) (*Provider, error) {
 		return nil, err
 	}
 	p.subjectKey, p.codeKey, p.refreshKey = d.Keys.Secret("pairwise"), d.Keys.Secret("code-token"), d.Keys.Secret("refresh")
+	p.userCodeKey = d.Keys.Secret("user code")
 	p.nonces = dpop.Nonces{Key: d.Keys.Secret("dpop nonce"), Now: d.Now}
 	p.discovery = p.describe()
 	p.library = newLibrary(p)
@@ -193,7 +200,9 @@ func (p *Provider) Routes() []web.Route {
 		open("POST /oauth2/logout", web.Page, p.logoutPost),
 		page("POST /oauth2/logout/confirm", p.logoutConfirm),
 
+		open("POST /oauth2/par", web.API, p.cors(p.protocol(p.par))),
 		open("POST /oauth2/token", web.API, p.cors(p.protocol(p.grantTypes(p.fromLibrary)))),
+		open("POST /oauth2/device", web.API, p.cors(p.protocol(p.device))),
 		open("POST /oauth2/revoke", web.API, p.cors(p.protocol(p.fromLibrary))),
 		open("POST /oauth2/introspect", web.API, p.protocol(p.introspect)),
 		open("GET /oauth2/userinfo", web.API, p.cors(noHead(p.userinfo))),
@@ -204,7 +213,8 @@ func (p *Provider) Routes() []web.Route {
 	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
 		routes = append(routes, open("GET "+path, web.Metadata, p.cors(p.serveDiscovery)), open("OPTIONS "+path, web.Metadata, p.preflight))
 	}
-	for _, path := range []string{"/oauth2/token", "/oauth2/revoke", "/oauth2/userinfo", "/oauth2/jwks"} {
+	routes = append(routes, p.deviceRoutes()...)
+	for _, path := range []string{"/oauth2/par", "/oauth2/device", "/oauth2/token", "/oauth2/revoke", "/oauth2/userinfo", "/oauth2/jwks"} {
 		routes = append(routes, open("OPTIONS "+path, web.API, p.preflight))
 	}
 	return routes

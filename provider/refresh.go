@@ -56,11 +56,11 @@ func (p *Provider) parseRefreshToken(token string) (family string, generation in
 // RefreshToken rotates a refresh token: one exchange with the database (compare and set of the
 // generation, the holder), one with the expiring store (the new access token).
 func (l *library) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.RefreshTokenRequest]) (*op.Response, error) {
-	resp, err := l.p.rotate(ctx, r.Client.(rp).caller, r.Data)
+	resp, err := l.p.rotate(ctx, r.Client.(rp).caller, r.Data, targetOf(r.Form))
 	return resp, l.p.failed(ctx, err)
 }
 
-func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenRequest) (*op.Response, error) {
+func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenRequest, to target) (*op.Response, error) {
 	confirm, err := bind(c.Client, c.from)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,10 @@ func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenReq
 	if !ok {
 		return nil, errInvalidGrant
 	}
-	if err := p.checkNarrower(ctx, c.Client, id, q.Scopes); err != nil {
+	if err := p.sealable(ctx, c.Client, c.IDToken); err != nil {
+		return nil, err
+	}
+	if err := p.checkNarrower(ctx, c.Client, id, q.Scopes, to); err != nil {
 		return nil, err
 	}
 	now := p.Now().Truncate(time.Microsecond) // as the database keeps it
@@ -95,13 +98,13 @@ func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenReq
 	if c.Rotates() {
 		refreshToken = p.refreshToken(id, generation+1)
 	}
-	return p.tokens(c.Client, g, token, refreshToken, holder)
+	return p.tokens(ctx, c.Client, g, token, refreshToken, holder)
 }
 
-// checkNarrower refuses a scope that the family does not have (RFC 6749, section 6), before the
-// token is spent. It costs an exchange only where a scope is named.
-func (p *Provider) checkNarrower(ctx context.Context, c *client.Client, id string, asked []string) error {
-	if len(asked) == 0 {
+// checkNarrower refuses a scope or a target that the family does not have (RFC 6749, section 6),
+// before the token is spent. It costs an exchange only where one is named.
+func (p *Provider) checkNarrower(ctx context.Context, c *client.Client, id string, asked []string, to target) error {
+	if len(asked) == 0 && to.empty() {
 		return nil
 	}
 	family, err := p.Ledger.Family(ctx, id)
@@ -109,6 +112,9 @@ func (p *Provider) checkNarrower(ctx context.Context, c *client.Client, id strin
 	case isNotFound(err), err == nil && family.Client != c.ID:
 		return errInvalidGrant
 	case err != nil:
+		return err
+	}
+	if err := to.within(family.Resource, []byte(family.Details)); err != nil || len(asked) == 0 {
 		return err
 	}
 	had := policy.ParseScopes(family.Scopes)

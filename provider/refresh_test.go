@@ -52,19 +52,19 @@ func TestAFailedRefreshSpendsNothing(t *testing.T) {
 	p, ledger := parser(), &steadfast{}
 	p.Ledger, p.Values, p.Ends = ledger, away{}, nothingEnded{}
 	token := p.refreshToken(strings.Repeat("A", familyLength), 3)
-	_, err := p.rotate(t.Context(), caller{Client: portalClient()}, &oidc.RefreshTokenRequest{RefreshToken: token})
+	_, err := p.rotate(t.Context(), caller{Client: portalClient()}, &oidc.RefreshTokenRequest{RefreshToken: token}, target{})
 	if !errors.Is(err, fault.Unavailable) || ledger.moved != 1 || ledger.back != 1 {
 		t.Errorf("without the expiring store: %v, moved %d, back %d", err, ledger.moved, ledger.back)
 	}
 	for _, scopes := range [][]string{{"openid", "phone"}, {"profile"}} {
-		_, err = p.rotate(t.Context(), caller{Client: portalClient()}, &oidc.RefreshTokenRequest{RefreshToken: token, Scopes: scopes})
+		_, err = p.rotate(t.Context(), caller{Client: portalClient()}, &oidc.RefreshTokenRequest{RefreshToken: token, Scopes: scopes}, target{})
 		if known := (*oidc.Error)(nil); !errors.As(err, &known) || known.ErrorType != oidc.InvalidScope {
 			t.Errorf("scope %v: %v", scopes, err)
 		}
 	}
 	other := portalClient()
 	other.ID = "other"
-	if _, err = p.rotate(t.Context(), caller{Client: other}, &oidc.RefreshTokenRequest{RefreshToken: token, Scopes: []string{"openid"}}); !errors.Is(err, errInvalidGrant) {
+	if _, err = p.rotate(t.Context(), caller{Client: other}, &oidc.RefreshTokenRequest{RefreshToken: token, Scopes: []string{"openid"}}, target{}); !errors.Is(err, errInvalidGrant) {
 		t.Errorf("another client: %v", err)
 	}
 	if ledger.moved != 1 {

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"errors"
 	"net/url"
 	"regexp"
 	"slices"
@@ -18,7 +19,8 @@ type request struct {
 	ID           string `json:"-"`
 	Client       client.ID
 	RedirectURI  string
-	ResponseMode string // query or form_post
+	ResponseMode string // one of modes
+	AnswerAlg    string // of a signed answer
 	State        string
 	Nonce        string
 	Scopes       []policy.Scope
@@ -26,6 +28,9 @@ type request struct {
 	Essential    []string // those of them that are essential
 	Purpose      string
 	Challenge    string
+	Key          string   // thumbprint of the key that the tokens will be bound to (RFC 9449, section 10)
+	Resource     string   // where the access token is to be used (RFC 8707); empty: at ourselves
+	Details      []detail // RFC 9396
 	Prompt       []string
 	ACRs         []string // acr_values, preferred first
 	EssentialACR []string // one of these must be met (claims parameter)
@@ -34,10 +39,12 @@ type request struct {
 	HintSubject  string // sub of a verified id_token_hint, or asked by value
 	UILocales    []string
 	CreatedAt    time.Time
-	Browser      string // hash of the browser's cookie
+	Browser      string      // hash of the browser's cookie
+	Device       *deviceLink // the device that waits for the answer; nil: it goes to RedirectURI
 
-	kept     bool // lies in the store: it can be answered once
-	answered bool // and was
+	kept     bool   // lies in the store: it can be answered once
+	answered bool   // and was
+	stored   []byte // as it lies there, when that is not what it is now
 }
 
 func (q *request) prompts(value string) bool { return slices.Contains(q.Prompt, value) }
@@ -74,12 +81,14 @@ func (p *Provider) parseRequest(c *client.Client, v url.Values) (*request, error
 	q := &request{
 		Client: c.ID, RedirectURI: v.Get("redirect_uri"), State: v.Get("state"), Nonce: v.Get("nonce"),
 		Scopes: policy.ParseScopes(v.Get("scope")), Purpose: v.Get("vn_purpose"), LoginHint: v.Get("login_hint"),
-		ResponseMode: v.Get("response_mode"), Challenge: v.Get("code_challenge"),
+		ResponseMode: v.Get("response_mode"), AnswerAlg: c.AnswerAlg, Challenge: v.Get("code_challenge"),
+		Key: v.Get("dpop_jkt"), Resource: v.Get("resource"),
 		Prompt: strings.Fields(v.Get("prompt")), ACRs: strings.Fields(v.Get("acr_values")),
 		UILocales: strings.Fields(v.Get("ui_locales")), CreatedAt: p.Now(),
 	}
 	for _, check := range []func(*request, *client.Client, url.Values) error{
-		checkSizes, checkUnsupported, checkResponse, checkClaims, checkScope, checkPKCE, checkPrompt, p.checkMaxAge, p.checkHint,
+		checkSizes, checkUnsupported, checkResponse, checkClaims, checkDetails, checkScope, checkPKCE, checkKey, checkResource,
+		checkPrompt, p.checkMaxAge, p.checkHint,
 	} {
 		if err := check(q, c, v); err != nil {
 			return q, err
@@ -97,7 +106,7 @@ func checkSizes(q *request, _ *client.Client, v url.Values) error {
 		return invalidRequest("nonce is too long or not printable")
 	}
 	for name, values := range v {
-		if len(values[0]) > maxOther && name != "id_token_hint" && name != "claims" {
+		if len(values[0]) > maxOther && !slices.Contains([]string{"id_token_hint", "claims", "request"}, name) {
 			return invalidRequest("a parameter is too long")
 		}
 	}
@@ -120,8 +129,8 @@ func checkUnsupported(_ *request, _ *client.Client, v url.Values) error {
 }
 
 func checkResponse(q *request, _ *client.Client, v url.Values) error {
-	mode := q.ResponseMode
-	if mode != "query" && mode != "form_post" {
+	asked := q.ResponseMode
+	if _, offered := modes[asked]; !offered {
 		q.ResponseMode = "query"
 	}
 	switch v.Get("response_type") {
@@ -131,8 +140,8 @@ func checkResponse(q *request, _ *client.Client, v url.Values) error {
 	default:
 		return &answerError{Code: "unsupported_response_type", Description: "only response_type code is offered"}
 	}
-	if mode != "" && mode != "query" && mode != "form_post" {
-		return invalidRequest("response_mode is not supported; use query or form_post")
+	if asked != "" && asked != q.ResponseMode {
+		return invalidRequest("response_mode is not supported")
 	}
 	return nil
 }
@@ -168,6 +177,34 @@ func checkPKCE(q *request, c *client.Client, v url.Values) error {
 		return invalidRequest("code_challenge must be 43 base64url characters")
 	}
 	return nil
+}
+
+// checkKey reads dpop_jkt. A client whose tokens are bound to its certificate has no use for it.
+func checkKey(q *request, c *client.Client, _ url.Values) error {
+	switch {
+	case q.Key == "":
+		return nil
+	case c.Bound == client.MTLS:
+		return invalidRequest("dpop_jkt contradicts the registration: tokens of this client are bound to its certificate")
+	case !challengeForm.MatchString(q.Key):
+		return invalidRequest("dpop_jkt must be the SHA-256 thumbprint of a key, 43 base64url characters")
+	}
+	return nil
+}
+
+func checkResource(q *request, c *client.Client, _ url.Values) error {
+	if q.Resource != "" && !mayName(c, q.Resource) {
+		return &answerError{Code: "invalid_target", Description: noTarget}
+	}
+	return nil
+}
+
+const noTarget = "resource is not registered for this client, or not an absolute address without a fragment"
+
+// mayName reports whether a client may ask for tokens for a resource (RFC 8707, section 2).
+func mayName(c *client.Client, resource string) bool {
+	u, err := url.Parse(resource)
+	return err == nil && u.IsAbs() && !strings.Contains(resource, "#") && slices.Contains(c.Resources, resource)
 }
 
 func checkPrompt(q *request, _ *client.Client, _ url.Values) error {
@@ -212,6 +249,9 @@ func (p *Provider) checkHint(q *request, c *client.Client, v url.Values) error {
 		return nil
 	}
 	claims, err := p.readIDToken(hint)
+	if errors.Is(err, errEncryptedHint) {
+		return invalidRequest("id_token_hint is encrypted: send the signed ID token that is inside")
+	}
 	if err != nil || claims.Audience != string(c.ID) {
 		return invalidRequest("id_token_hint is not an ID token of this client")
 	}

@@ -30,17 +30,20 @@ var verifierForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 // CodeExchange redeems an authorization code: one exchange with the expiring store (claim), one
 // with the database (spent code, refresh family, audit row, the holder).
 func (l *library) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.AccessTokenRequest]) (*op.Response, error) {
-	resp, err := l.p.redeemCode(ctx, r.Client.(rp).caller, r.Data)
+	resp, err := l.p.redeemCode(ctx, r.Client.(rp).caller, r.Data, targetOf(r.Form))
 	return resp, l.p.failed(ctx, err)
 }
 
-func (p *Provider) redeemCode(ctx context.Context, c caller, q *oidc.AccessTokenRequest) (*op.Response, error) {
+func (p *Provider) redeemCode(ctx context.Context, c caller, q *oidc.AccessTokenRequest, to target) (*op.Response, error) {
 	confirm, err := bind(c.Client, c.from)
 	if err != nil {
 		return nil, err
 	}
 	if !secretForm(q.Code) {
 		return nil, errInvalidGrant
+	}
+	if err := p.sealable(ctx, c.Client, c.IDToken); err != nil {
+		return nil, err
 	}
 	token := p.tokenOf(q.Code)
 	g, err := p.claimCode(ctx, c, q.Code, token)
@@ -51,16 +54,24 @@ func (p *Provider) redeemCode(ctx context.Context, c caller, q *oidc.AccessToken
 	if !g.redeemableBy(c.Client, q) || g.Confirm.bound() && g.Confirm != confirm || p.Ends.Ended(g.bearer()) {
 		return nil, errors.Join(errInvalidGrant, p.Values.Delete(ctx, expiring.Grant.Of(token)))
 	}
+	if err := to.within(g.Resource, g.Details); err != nil {
+		return nil, errors.Join(err, p.Values.Delete(ctx, expiring.Grant.Of(token)))
+	}
 	if g, err = p.rebind(ctx, token, g, confirm); err != nil {
 		return nil, err
 	}
+	return p.redeem(ctx, c, g, token, expiring.Hash(q.Code), "authorization_code")
+}
+
+// redeem makes tokens of a grant that was claimed: of an authorization code, or of a device code.
+func (p *Provider) redeem(ctx context.Context, c caller, g grant, token, spent, how string) (*op.Response, error) {
 	now := p.Now()
 	family := g.family(now, p.Lifetimes)
 	if c.BackChannelLogout != "" {
 		family.Session = g.Session
 	}
 	refresh := slices.Contains(g.scopes(), policy.OfflineAccess)
-	holder, err := p.Ledger.Redeem(ctx, expiring.Hash(q.Code), family, refresh, now, p.issued(g, now, "authorization_code"))
+	holder, err := p.Ledger.Redeem(ctx, spent, family, refresh, now, p.issued(g, now, how))
 	if err != nil {
 		return nil, p.unredeemed(ctx, token, err)
 	}
@@ -72,7 +83,7 @@ func (p *Provider) redeemCode(ctx context.Context, c caller, q *oidc.AccessToken
 	if refresh {
 		refreshToken = p.refreshToken(family.ID, 0)
 	}
-	return p.tokens(c.Client, g, token, refreshToken, holder)
+	return p.tokens(ctx, c.Client, g, token, refreshToken, holder)
 }
 
 // claimCode claims the grant of a code. A code that somebody redeemed before is a replay: whatever
@@ -109,19 +120,25 @@ func (p *Provider) rebind(ctx context.Context, token string, g grant, confirm co
 	if g.Confirm == confirm {
 		return g, nil
 	}
-	old, err := json.Marshal(g)
+	bound := g
+	bound.Confirm = confirm
+	return bound, p.rewrite(ctx, token, g, bound)
+}
+
+// rewrite replaces a claimed grant, unless it has changed or gone meanwhile.
+func (p *Provider) rewrite(ctx context.Context, token string, was, is grant) error {
+	old, err := json.Marshal(was)
 	if err != nil {
-		return g, err
+		return err
 	}
-	g.Confirm = confirm
-	bound, err := json.Marshal(g)
+	value, err := json.Marshal(is)
 	if err != nil {
-		return g, err
+		return err
 	}
-	if done, err := p.Values.Swap(ctx, expiring.Grant.Of(token), old, bound, 0); err != nil || !done {
-		return g, errors.Join(errInvalidGrant, err)
+	if done, err := p.Values.Swap(ctx, expiring.Grant.Of(token), old, value, 0); err != nil || !done {
+		return errors.Join(errInvalidGrant, err)
 	}
-	return g, nil
+	return nil
 }
 
 // replayed ends a family and answers invalid_grant. by is who replayed, which need not be the
@@ -177,43 +194,60 @@ func (p *Provider) issued(g grant, now time.Time, how string) audit.Event {
 
 // tokens writes the answer of the token endpoint (RFC 6749, section 5.1; OpenID Connect Core,
 // section 3.1.3.3). scope tells what was granted, which may be less than what was asked.
-func (p *Provider) tokens(c *client.Client, g grant, token, refreshToken string, holder account.Account) (*op.Response, error) {
-	idToken, err := p.idToken(c, g, token, holder)
+func (p *Provider) tokens(ctx context.Context, c *client.Client, g grant, token, refreshToken string, holder account.Account) (*op.Response, error) {
+	access, life, err := p.accessToken(c, g, token, holder.Level)
 	if err != nil {
 		return nil, err
 	}
-	return op.NewResponse(&oidc.AccessTokenResponse{
-		AccessToken: token, TokenType: g.Confirm.tokenType(), RefreshToken: refreshToken, IDToken: idToken,
-		ExpiresIn: uint64(max(1, g.Expires-p.Now().Unix())), Scope: strings.Fields(g.Scopes),
-	}), nil
+	idToken, err := p.idToken(ctx, c, g, access, holder)
+	if err != nil {
+		return nil, err
+	}
+	return op.NewResponse(&tokenAnswer{oidc.AccessTokenResponse{
+		AccessToken: access, TokenType: g.Confirm.tokenType(), RefreshToken: refreshToken, IDToken: idToken,
+		ExpiresIn: uint64(life), Scope: strings.Fields(g.Scopes),
+	}, g.Details}), nil
+}
+
+// tokenAnswer is the library's answer, with what was granted in detail (RFC 9396, section 7).
+type tokenAnswer struct {
+	oidc.AccessTokenResponse
+	Details json.RawMessage `json:"authorization_details,omitempty"`
 }
 
 // ClientCredentialsExchange gives a service client a token of its own. No holder stands behind
 // it, so it can carry no scope of the catalogue.
 func (l *library) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
-	resp, err := l.p.serviceToken(ctx, r.Client.(rp).caller, r.Data.Scope)
+	resp, err := l.p.serviceToken(ctx, r.Client.(rp).caller, r.Data.Scope, targetOf(r.Form))
 	return resp, l.p.failed(ctx, err)
 }
 
-func (p *Provider) serviceToken(ctx context.Context, c caller, scopes []string) (*op.Response, error) {
+func (p *Provider) serviceToken(ctx context.Context, c caller, scopes []string, to target) (*op.Response, error) {
 	if c.Public() {
 		return nil, errInvalidClient // RFC 6749, section 4.4: confidential clients only
 	}
 	if len(scopes) > 0 {
 		return nil, oidc.ErrInvalidScope().WithDescription("no scope can be granted without a holder")
 	}
+	resource, err := to.service(c.Client)
+	if err != nil {
+		return nil, err
+	}
 	confirm, err := bind(c.Client, c.from)
 	if err != nil {
 		return nil, err
 	}
 	now := p.Now()
-	g := grant{Client: c.ID, Family: expiring.NewSecret(), Confirm: confirm, IssuedAt: now.UnixMicro(), Expires: now.Add(p.Lifetimes.AccessToken).Unix()}
+	g := grant{Client: c.ID, Family: expiring.NewSecret(), Confirm: confirm, Resource: resource, IssuedAt: now.UnixMicro(), Expires: now.Add(p.Lifetimes.AccessToken).Unix()}
 	token := expiring.NewSecret()
 	if err := p.issue(ctx, c.once, token, g); err != nil {
 		return nil, err
 	}
-	return op.NewResponse(&oidc.AccessTokenResponse{AccessToken: token, TokenType: confirm.tokenType(),
-		ExpiresIn: uint64(p.Lifetimes.AccessToken.Seconds())}), nil
+	access, life, err := p.accessToken(c.Client, g, token, 0)
+	if err != nil {
+		return nil, err
+	}
+	return op.NewResponse(&oidc.AccessTokenResponse{AccessToken: access, TokenType: confirm.tokenType(), ExpiresIn: uint64(life)}), nil
 }
 
 // issue stores an access token in the exchange that uses up what its request brought along.

@@ -31,7 +31,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.challengeProof(w, err)
 	}
-	g, released, ok, err := p.liveGrant(r.Context(), token, from.proofOnce()...)
+	g, ok, err := p.liveGrant(r.Context(), token, from.proofOnce()...)
 	switch {
 	case isProofError(err):
 		return p.challengeProof(w, err)
@@ -46,25 +46,62 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || c.Disabled {
 		return p.challenge(w, r, "invalid_token")
 	}
-	if released != nil {
-		if body, err := p.Keys.Open("claims", released, []byte(expiring.Hash(token))); err == nil {
-			return p.writeUserinfo(w, body)
+	if g.Resource != "" { // made for somebody else (RFC 9068, section 4)
+		return p.challenge(w, r, "invalid_token")
+	}
+	if g.Strength < c.MinimumACR { // raised since
+		return p.challengeStronger(w, c.MinimumACR)
+	}
+	if g.released != nil {
+		if body, err := p.Keys.Open("claims", g.released, []byte(expiring.Hash(g.name))); err == nil {
+			return p.writeUserinfo(w, r, c, body)
 		}
 	}
-	body, problem, err := p.release(r.Context(), c, g, token)
+	return p.releaseAnew(w, r, c, g)
+}
+
+func (p *Provider) releaseAnew(w http.ResponseWriter, r *http.Request, c *client.Client, g live) error {
+	if err := p.sealable(r.Context(), c, c.UserInfo); err != nil {
+		return p.writeProtocolError(w, r, err)
+	}
+	body, refused, err := p.release(r.Context(), c, g)
 	switch {
 	case err != nil:
 		return p.writeProtocolError(w, r, err)
-	case problem != "":
-		return p.challenge(w, r, problem)
+	case refused.acr > 0:
+		return p.challengeStronger(w, refused.acr)
+	case refused.problem != "":
+		return p.challenge(w, r, refused.problem)
 	}
-	return p.writeUserinfo(w, body)
+	return p.writeUserinfo(w, r, c, body)
 }
 
-func (p *Provider) writeUserinfo(w http.ResponseWriter, body []byte) error {
-	w.Header().Set("Content-Type", "application/json")
+// writeUserinfo answers as the client is registered: plainly, signed, encrypted, or both (OpenID
+// Connect Core, section 5.3.2). What is kept for repeats is the plain answer.
+func (p *Provider) writeUserinfo(w http.ResponseWriter, r *http.Request, c *client.Client, body []byte) error {
+	kind := "application/json"
+	if s := c.UserInfo; s != (client.Sealing{}) {
+		token, err := p.sealUserinfo(r.Context(), c, s, body)
+		if err != nil {
+			return p.writeProtocolError(w, r, err)
+		}
+		kind, body = "application/jwt", []byte(token)
+	}
+	w.Header().Set("Content-Type", kind)
 	_, err := w.Write(body)
 	return err
+}
+
+func (p *Provider) sealUserinfo(ctx context.Context, c *client.Client, s client.Sealing, body []byte) (string, error) {
+	if s.SignedAlg == "" {
+		return p.encrypted(ctx, c, s, body, "")
+	}
+	head, err := json.Marshal(map[string]string{"iss": p.Issuer, "aud": string(c.ID)})
+	if err != nil {
+		return "", err
+	}
+	// Both are objects with members: one goes in front of the other, none of which it can have.
+	return p.sealed(ctx, c, s, "JWT", append(append(head[:len(head)-1], ','), body[1:]...))
 }
 
 // presentedToken finds the access token and its scheme: in the header (RFC 6750, section 2.1; RFC
@@ -117,6 +154,16 @@ func (p *Provider) challenge(w http.ResponseWriter, r *http.Request, problem str
 	return writeJSON(w, status, body)
 }
 
+// challengeStronger tells which acr a sign-in has to reach for this token's purpose (RFC 9470,
+// section 3): with it as acr_values the client asks for another.
+func (p *Provider) challengeStronger(w http.ResponseWriter, need account.ACR) error {
+	const problem, text = "insufficient_user_authentication", "a stronger sign-in is needed"
+	for _, scheme := range []string{`Bearer realm="idp"`, dpopChallenge("")} {
+		w.Header().Add("WWW-Authenticate", scheme+`, error="`+problem+`", error_description="`+text+`", acr_values="`+need.String()+`"`)
+	}
+	return writeJSON(w, http.StatusUnauthorized, map[string]string{"error": problem, "error_description": text})
+}
+
 // challengeProof answers a proof that is wrong or lacks the nonce (RFC 9449, sections 7.1 and 9).
 func (p *Provider) challengeProof(w http.ResponseWriter, err error) error {
 	var known *oidc.Error
@@ -132,43 +179,66 @@ func isProofError(err error) bool {
 	return errors.As(err, &known) && known.ErrorType == "invalid_dpop_proof"
 }
 
-// release asks the gates and the registers. problem is set when the holder may not be served any
-// more.
-func (p *Provider) release(ctx context.Context, c *client.Client, g grant, token string) (body []byte, problem string, err error) {
+// refusal is why nothing is released: the holder may not be served any more, or has to sign in
+// with more.
+type refusal struct {
+	problem string
+	acr     account.ACR
+}
+
+var deadToken = refusal{problem: "invalid_token"}
+
+// release asks the gates and the registers.
+func (p *Provider) release(ctx context.Context, c *client.Client, g live) (body []byte, refused refusal, err error) {
 	holder, err := p.Accounts.ByID(ctx, g.Account)
 	switch {
 	case isNotFound(err):
-		return nil, "invalid_token", nil
+		return nil, deadToken, nil
 	case err != nil:
-		return nil, "", err
+		return nil, refusal{}, err
 	case holder.Standing(p.Now()) != account.Good:
-		return nil, "invalid_token", nil
+		return nil, deadToken, nil
 	}
-	granted := p.regate(g, c, holder.Level, holder.Papers).Granted()
+	answer := p.regate(g.grant, c, holder.Level, holder.Papers)
+	if need := stronger(answer); need > 0 {
+		return nil, refusal{acr: need}, nil
+	}
+	granted := answer.Granted()
 	if !slices.Contains(granted, policy.OpenID) {
-		return nil, "invalid_token", nil
+		return nil, deadToken, nil
 	}
-	claims, used, whole := p.read(ctx, c, g, holder, granted)
+	claims, used, whole := p.read(ctx, c, g.grant, holder, granted)
 	if body, err = json.Marshal(claims); err != nil {
-		return nil, "", err
+		return nil, refusal{}, err
 	}
 	use := consent.Use{At: p.Now(), Account: g.Account, Client: c.ID, Consent: g.Consent, Purpose: g.Purpose, Scopes: used,
-		Token: expiring.Hash(token), Count: 1}
+		Token: expiring.Hash(g.name), Count: 1}
 	if err := p.Uses.Used(ctx, use); err != nil {
-		return nil, "", err
+		return nil, refusal{}, err
 	}
 	if whole {
-		p.keepReleased(ctx, g, token, body)
+		p.keepReleased(ctx, g, body)
 	}
-	return body, "", nil
+	return body, refusal{}, nil
+}
+
+// stronger is the acr that the items of a token need by now and that its sign-in did not reach; 0
+// when it is strong enough.
+func stronger(answer policy.Answer) (need account.ACR) {
+	for _, d := range answer {
+		if d.Reason == policy.ACRTooLow {
+			need = max(need, d.Item.ACR)
+		}
+	}
+	return need
 }
 
 // keepReleased keeps an answer for the life of its token. Failing to do so costs no more than
 // another reading of the registers.
-func (p *Provider) keepReleased(ctx context.Context, g grant, token string, body []byte) {
-	sealed := p.Keys.Seal("claims", body, []byte(expiring.Hash(token)))
+func (p *Provider) keepReleased(ctx context.Context, g live, body []byte) {
+	sealed := p.Keys.Seal("claims", body, []byte(expiring.Hash(g.name)))
 	left := time.Unix(g.Expires, 0).Sub(p.Now())
-	if err := p.Values.Put(ctx, expiring.Claims.Of(token), sealed, max(left, time.Second)); err != nil {
+	if err := p.Values.Put(ctx, expiring.Claims.Of(g.name), sealed, max(left, time.Second)); err != nil {
 		p.Log.WarnContext(ctx, "released claims not kept", "error", err.Error())
 	}
 }

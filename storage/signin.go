@@ -45,6 +45,14 @@ func waitAfter(recent string, steps []signin.Step, at time.Time, args []any) (st
 	return b.String(), args
 }
 
+// ReturnTry takes one try back from a count. The moment from which the next is open goes back too:
+// only the newest try can have set it to the future, and none is accepted after that one.
+func (s *Store) ReturnTry(ctx context.Context, t signin.Try) error {
+	_, err := s.db.Exec(ctx, `UPDATE tries SET streak = streak - 1, recent = recent - 1, open_at = last_at
+		WHERE who = $1 AND kind = $2 AND scope = $3 AND recent > 0`, t.Who, t.Kind, t.Scope)
+	return err
+}
+
 // ClearTries forgets a count.
 func (s *Store) ClearTries(ctx context.Context, t signin.Try) error {
 	_, err := s.db.Exec(ctx, `DELETE FROM tries WHERE who = $1 AND kind = $2 AND scope = $3`, t.Who, t.Kind, t.Scope)

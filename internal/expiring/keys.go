@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"strings"
 )
 
 // Key names one value. It never contains a secret or anything personal in clear: the part after
@@ -33,6 +34,10 @@ const (
 	Replay Kind = "replay"
 	// Rate: a capacity counter. Lost: the window starts again; never used to guard a secret.
 	Rate Kind = "rate"
+	// UserCode: a request that a device has made, sealed, under HMAC(user code), 10 min. Lost: the device starts again.
+	UserCode Kind = "usercode"
+	// Device: whose a device code is and how fast it may be asked for (JSON), 20 min. Lost: the device starts again.
+	Device Kind = "device"
 	// Form: a posted form waiting for its person to come back (JSON), 15 min.
 	Form Kind = "form"
 )
@@ -43,6 +48,16 @@ func (k Kind) Of(secret string) Key {
 	sum := sha256.Sum256([]byte(string(k) + "\x00" + secret))
 	return Key("idp:" + string(k) + ":" + base64.RawURLEncoding.EncodeToString(sum[:]))
 }
+
+// Digest is the part of a key after its kind: it names the value, and opens nothing.
+func (k Key) Digest() string {
+	_, rest, _ := strings.Cut(string(k), ":")
+	_, digest, _ := strings.Cut(rest, ":")
+	return digest
+}
+
+// At returns the key with that digest. It is for digests that a signature vouches for.
+func (k Kind) At(digest string) Key { return Key("idp:" + string(k) + ":" + digest) }
 
 // NewSecret returns 256 random bits as 43 characters of base64url: the form of every code, token,
 // handle and cookie of this product.

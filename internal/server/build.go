@@ -187,7 +187,7 @@ func (s *Server) features(o Options, registers *registry.Registers) (routes []we
 	op, err := provider.New(provider.Deps{Issuer: s.Config.Issuer, MTLSIssuer: s.Config.MTLSIssuer, Site: s.Site, Clients: s.Clients,
 		Accounts: s.Store, SignIn: s.SignIn, Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys},
 		ClientKeys: clientkeys.New(clientkeys.Options{Guard: guard, Now: o.Now, Log: o.Log}), Certificates: s.certificates,
-		Values: s.values, Ledger: s.Store, Ends: s.follower, Deliveries: s.Store, Outbound: guard.Client(),
+		Values: s.values, Ledger: s.Store, Ends: s.follower, Deliveries: s.Store, Guesses: s.Store, Outbound: guard.Client(),
 		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log})
 	if err != nil {
 		return nil, err
