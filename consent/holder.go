@@ -262,17 +262,22 @@ func (b *book) use(ctx context.Context, u Use) (useRow, error) {
 	if p, ok := c.Purpose(u.Purpose); ok {
 		row.Purpose = p.Text.In(b.locale)
 	}
-	if u.Refused != "" && !slices.Contains(refusals, u.Refused) {
+	if u.Refused != "" && !Explains(u.Refused) {
 		row.Refused = "other"
 	}
 	return row, nil
 }
 
+// Explains reports whether the history has words of its own for a reason (Use.Refused). One without
+// is shown as a request that was not valid.
+func Explains(reason string) bool { return slices.Contains(refusals, reason) }
+
 // refusals are the reasons with words of their own: the holder's, those of the gates and of the
-// registers, and the errors with which a request ended.
+// registers, the errors with which a request ended, and why a QR code was not redeemed.
 var refusals = []string{
 	Declined,
-	string(policy.LevelTooLow), string(policy.NotIntegrated), string(policy.ACRTooLow), string(policy.NotConsented),
+	string(policy.LevelTooLow), string(policy.NotIntegrated), string(policy.ACRTooLow), string(policy.NotConsented), string(policy.NotRegistered),
 	string(registry.Unavailable), string(registry.Stale), string(registry.Mismatch), string(registry.NoRecord), string(registry.Malformed),
 	"access_denied", "unmet_authentication_requirements", "login_required", "locked", "withdrawn",
+	"foreign", "ended", "expired", "registration", "card_grace",
 }

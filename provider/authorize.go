@@ -134,7 +134,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, v url.Value
 		return p.answerErr(w, r, q, err)
 	}
 	q.ID = rand.Text()
-	q.Browser = expiring.Hash(p.SignIn.BrowserID(w, r))
+	q.Browser = p.tie(w, r, q)
 	return p.advance(w, r, q, c)
 }
 
@@ -149,6 +149,30 @@ func (p *Provider) unpushed(ctx context.Context, c *client.Client, v url.Values)
 	}
 	return p.parameters(ctx, c, v)
 }
+
+// tie returns the hash that ties a request to this browser. Two tabs that a new browser opens at
+// once get an identity each, and the browser keeps the later one: so a first request also leaves its
+// own in a cookie of that request.
+func (p *Provider) tie(w http.ResponseWriter, r *http.Request, q *request) string {
+	known := p.SignIn.BrowserID(nil, r) != ""
+	id := p.SignIn.BrowserID(w, r)
+	if !known && !q.prompts("none") {
+		p.Site.SetCookie(w, tabCookie(q.ID), id, int(p.Lifetimes.Interaction.Seconds()))
+	}
+	return expiring.Hash(id)
+}
+
+// bound reports whether a request began in this browser.
+func (p *Provider) bound(r *http.Request, q *request) bool {
+	for _, id := range []string{p.SignIn.BrowserID(nil, r), p.Site.Cookie(r, tabCookie(q.ID))} {
+		if id != "" && expiring.Hash(id) == q.Browser {
+			return true
+		}
+	}
+	return false
+}
+
+func tabCookie(flow string) string { return "idp_tab_" + flow }
 
 // refusePage is an error that must not go to any redirect_uri.
 func (p *Provider) refusePage(what string, err error) error {
@@ -199,7 +223,7 @@ func (p *Provider) load(r *http.Request, id string) (*request, *client.Client, e
 	case q == nil:
 		return nil, nil, p.refusePage("expired", fault.Expired)
 	}
-	if p.SignIn.BrowserID(nil, r) == "" || expiring.Hash(p.SignIn.BrowserID(nil, r)) != q.Browser {
+	if !p.bound(r, q) {
 		return nil, nil, p.refusePage("browser", fault.Denied)
 	}
 	c, err := p.Clients.Find(r.Context(), q.Client)

@@ -192,7 +192,7 @@ func (p *Provider) takeConfirm(w http.ResponseWriter, r *http.Request) error {
 		return p.refusePage("request", fault.Invalid)
 	}
 	q.ID = rand.Text()
-	q.Browser = expiring.Hash(p.SignIn.BrowserID(w, r))
+	q.Browser = p.tie(w, r, q)
 	if err := p.keep(r, q); err != nil {
 		return err
 	}

@@ -230,6 +230,30 @@ func TestTwoTabs(t *testing.T) {
 	})
 }
 
+// Two tabs that a browser without any cookie of ours opens at once: each answer brings the browser
+// an identity, and the later one replaces the earlier. Both requests go on.
+func TestTwoTabsOfANewBrowser(t *testing.T) {
+	each(t, func(t *testing.T, idp *idptest.IDP) {
+		b, who := idp.Browser(), idp.Person("M1")
+		first, second := idp.Flow("portal", "openid"), idp.Flow("portal", "openid")
+		status, one, _ := raw(t, form(t, "GET", idp.URL+first.Address(), ""))
+		if status != http.StatusSeeOther {
+			t.Fatalf("authorize: %d", status)
+		}
+		b.Keep(one)
+		_, two, _ := raw(t, form(t, "GET", idp.URL+second.Address(), ""))
+		b.Keep(two)
+		if v := b.Through(b.Get(two.Get("Location")), who).WantLeft(second.Redirect); v.Get("code") == "" {
+			t.Errorf("second tab: %v", v)
+		}
+		if v := b.Through(b.Get(one.Get("Location")), who).WantLeft(first.Redirect); v.Get("code") == "" {
+			t.Errorf("first tab: %v", v)
+		}
+		// In another browser neither is worth anything.
+		idp.Browser().Get(one.Get("Location")).Want(400)
+	})
+}
+
 func TestBackButtonAfterTheAnswer(t *testing.T) {
 	each(t, func(t *testing.T, idp *idptest.IDP) {
 		b, who := idp.Browser(), idp.Person("M1")

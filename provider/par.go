@@ -108,7 +108,7 @@ func (p *Provider) openPushed(w http.ResponseWriter, r *http.Request, c *client.
 		return gone
 	}
 	r = p.Site.AskLocale(w, r, q.UILocales)
-	q.open(expiring.Hash(p.SignIn.BrowserID(w, r)), p.Now(), stored)
+	q.open(p.tie(w, r, q), p.Now(), stored)
 	return p.advance(w, r, q, c)
 }
 

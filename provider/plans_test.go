@@ -73,7 +73,7 @@ func TestConfigDiscoveryEndpointVerification(t *testing.T) {
 				t.Errorf("%s = %v", name, m[name])
 			}
 		}
-		for _, absent := range []string{"implicit", "password", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:device_code"} {
+		for _, absent := range []string{"implicit", "password", "urn:ietf:params:oauth:grant-type:jwt-bearer"} {
 			if slices.Contains(m["grant_types_supported"].([]any), any(absent)) {
 				t.Errorf("%s is announced", absent)
 			}

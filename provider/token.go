@@ -51,7 +51,7 @@ func (p *Provider) redeemCode(ctx context.Context, c caller, q *oidc.AccessToken
 		return nil, err
 	}
 	// From here the code is burnt: a wrong client, address, key or verifier does not get a second try.
-	if !g.redeemableBy(c.Client, q) || g.Confirm.bound() && g.Confirm != confirm || p.Ends.Ended(g.bearer()) {
+	if !g.redeemableBy(c.Client, q) || g.Confirm.bound() && g.Confirm != confirm || p.Ends.Ended(g.restsOn()) {
 		return nil, errors.Join(errInvalidGrant, p.Values.Delete(ctx, expiring.Grant.Of(token)))
 	}
 	if err := to.within(g.Resource, g.Details); err != nil {
@@ -163,6 +163,14 @@ func (p *Provider) unredeemed(ctx context.Context, token string, cause error) er
 		cause = errInvalidGrant
 	}
 	return errors.Join(cause, err)
+}
+
+// restsOn is what a code rests on. Its family begins now: when that has ended already, a replay was
+// faster than the first exchange, whose tokens are then dead when they arrive.
+func (g grant) restsOn() revocation.Bearer {
+	b := g.bearer()
+	b.Family = ""
+	return b
 }
 
 // redeemableBy checks what binds a code: client, redirect_uri byte for byte, and the verifier. A

@@ -191,7 +191,7 @@ func (s *Service) cancel(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	cancelled, err := s.Records.CancelShares(r.Context(), holder.ID, s.Now(),
-		s.event(r, audit.ShareRefused, holder.ID, "", map[string]string{"reason": "cancelled"}))
+		s.event(r, audit.ShareCancelled, holder.ID, "", nil))
 	if err != nil {
 		return err
 	}

@@ -210,7 +210,7 @@ func TestCancelSharesIsIdempotent(t *testing.T) {
 		r := shareRecord("a1", 1, e.Now())
 		openShare(t, e, r)
 		for i, want := range []int{1, 0} {
-			keys, err := e.Store.CancelShares(t.Context(), "a1", e.Now(), audit.Event{At: e.Now(), Action: audit.ShareRefused})
+			keys, err := e.Store.CancelShares(t.Context(), "a1", e.Now(), audit.Event{At: e.Now(), Action: audit.ShareCancelled})
 			if err != nil || len(keys) != want {
 				t.Errorf("call %d cancelled %v, %v", i+1, keys, err)
 			}

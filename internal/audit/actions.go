@@ -29,6 +29,7 @@ const (
 	ShareCreated     Action = "share.created"
 	ShareRedeemed    Action = "share.redeemed"
 	ShareRefused     Action = "share.refused"
+	ShareCancelled   Action = "share.cancelled"
 	ClientApplied    Action = "client.applied"
 	KeyCreated       Action = "key.created"
 	KeyRetired       Action = "key.retired"

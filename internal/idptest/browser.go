@@ -96,6 +96,12 @@ func (b *Browser) Cookies() []*http.Cookie {
 	return b.client.Jar.Cookies(u)
 }
 
+// Keep takes the cookies of an answer that the browser got on another connection.
+func (b *Browser) Keep(h http.Header) {
+	u, _ := url.Parse(b.idp.URL)
+	b.client.Jar.SetCookies(u, (&http.Response{Header: h}).Cookies())
+}
+
 // Post sends a form from the provider's own site, whatever the page offers.
 func (b *Browser) Post(path string, form url.Values) *Page {
 	b.idp.t.Helper()

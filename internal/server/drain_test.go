@@ -37,16 +37,23 @@ type process struct {
 // TestStopUnderLoadLosesNothing sends about 200 requests a second, over kept-alive and over new
 // connections, and tells the process to stop in the middle. Every request that it took is answered.
 func TestStopUnderLoadLosesNothing(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "idp")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/idp").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary := compiled(t)
 	t.Run("embedded", func(t *testing.T) { stopUnderLoad(t, binary, nil) })
 	if c, ok := production(); ok {
 		t.Run("production", func(t *testing.T) {
 			stopUnderLoad(t, binary, []string{"IDP_DATABASE_URL=" + ownSchema(t, c.DatabaseURL), "IDP_REDIS_URL=" + c.RedisURL})
 		})
 	}
+}
+
+// compiled is the program as it is delivered.
+func compiled(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "idp")
+	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/idp").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return binary
 }
 
 // ownSchema returns an address of the database that leads to a schema of this test alone.
@@ -59,6 +66,12 @@ func ownSchema(t *testing.T, address string) string {
 	}
 	db.Close()
 	dropLater(t, address, schema)
+	return inSchema(t, address, schema)
+}
+
+// inSchema returns an address of the database that leads to a schema of it.
+func inSchema(t *testing.T, address, schema string) string {
+	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)

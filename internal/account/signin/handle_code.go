@@ -149,22 +149,20 @@ func (s *Service) takeCode(w http.ResponseWriter, r *http.Request) error {
 		problem := s.fieldError(r, "otp", "code.error.form")
 		return s.renderCode(w, r, http.StatusUnprocessableEntity, t, session, holder, &problem)
 	}
-	right, err := s.tryCode(r, session, holder, code)
+	raised, err := s.tryCode(w, r, t, session, holder, code)
 	if err != nil {
 		return err
 	}
-	if !right {
+	if !raised {
 		problem := s.fieldError(r, "otp", "code.error.wrong")
 		return s.renderCode(w, r, http.StatusUnprocessableEntity, t, session, holder, &problem)
-	}
-	if err := s.raise(w, r, session, t.Ask); err != nil {
-		return err
 	}
 	return web.Redirect(w, r, t.Return)
 }
 
-// tryCode looks at one code, if the count allows it: a right code while it does not is not looked at.
-func (s *Service) tryCode(r *http.Request, session account.Session, holder account.Account, code string) (bool, error) {
+// tryCode looks at one code, if the count allows it, and raises the session when it is right: a right
+// code while the count does not allow it is not looked at.
+func (s *Service) tryCode(w http.ResponseWriter, r *http.Request, t target, session account.Session, holder account.Account, code string) (raised bool, err error) {
 	try, err := s.codeTry(r.Context(), session, holder)
 	if err != nil {
 		return false, err
@@ -175,11 +173,17 @@ func (s *Service) tryCode(r *http.Request, session account.Session, holder accou
 	}
 	if allowed {
 		right, err := s.Codes.TakeCode(r.Context(), session.ID, s.codeMAC(session.ID, code), s.Now())
-		if err != nil {
+		switch {
+		case err != nil:
 			return false, fmt.Errorf("try code: %w", err)
+		case right:
+			if err := s.Tries.ClearTries(r.Context(), try); err != nil {
+				return false, err
+			}
+			return true, s.raise(w, r, session, t.Ask, code)
 		}
-		if right {
-			return true, s.Tries.ClearTries(r.Context(), try)
+		if again, err := s.raisedMeanwhile(w, r, session, code); again || err != nil {
+			return again, err
 		}
 	}
 	return false, s.Tries.NoteRefused(r.Context(), s.eventOf(r, audit.CodeRefused, holder.ID))

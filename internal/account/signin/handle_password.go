@@ -8,6 +8,7 @@ import (
 
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/audit"
+	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/web"
 )
 
@@ -95,7 +96,7 @@ func (s *Service) takePassword(w http.ResponseWriter, r *http.Request) error {
 	if problems != nil {
 		return s.renderPassword(w, r, http.StatusUnprocessableEntity, "password", ownPages("/account"), holder, problems)
 	}
-	if err := s.open(w, r, session); err != nil {
+	if err := s.open(w, r, session, expiring.NewSecret()); err != nil {
 		return err
 	}
 	return web.Redirect(w, r, "/account?done=password")

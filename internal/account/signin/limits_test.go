@@ -253,7 +253,7 @@ func TestOneCodeOpensOnce(t *testing.T) {
 	b := r.atCode("M1")
 	code, session, known := r.code(), b.cookie("idp_session"), b.cookie("idp_browser")
 	var mu sync.Mutex
-	raised := 0
+	raised := map[string]bool{}
 	race(r, 200, func(b *browser) {
 		b.setCookie("idp_session", session)
 		b.setCookie("idp_browser", known)
@@ -261,13 +261,81 @@ func TestOneCodeOpensOnce(t *testing.T) {
 		p := b.post("/signin/code?flow=bank", "otp", code)
 		mu.Lock()
 		defer mu.Unlock()
-		if p.status == http.StatusSeeOther && p.header.Get("Location") == "/done" && p.header.Get("Set-Cookie") != "" {
-			raised++
+		if p.header.Get("Set-Cookie") != "" {
+			raised[b.cookie("idp_session")] = true
 		}
 	})
-	if raised != 1 {
-		t.Fatalf("one code raised %d sessions", raised)
+	if len(raised) != 1 || r.audited("M1", audit.SteppedUp) != 1 {
+		t.Fatalf("one code raised %d sessions, %d times", len(raised), r.audited("M1", audit.SteppedUp))
 	}
+}
+
+// holdRaise starts the sign-in anew over the same stores. A step-up in it waits until that many codes
+// have been looked at; held is closed when it waits.
+func (r *rig) holdRaise(codes int) (held chan struct{}) {
+	h := &holding{held: make(chan struct{})}
+	h.looked.Add(codes)
+	asks := r.flows.asks
+	r.start(func(d *signin.Deps) {
+		h.Codes, h.SignIns = d.Codes, d.SignIns
+		d.Codes, d.SignIns = codesOf{h}, signInsOf{h}
+	})
+	r.flows.asks = asks
+	return h.held
+}
+
+type holding struct {
+	signin.Codes
+	signin.SignIns
+	looked sync.WaitGroup
+	held   chan struct{}
+}
+
+type codesOf struct{ *holding }
+
+func (c codesOf) TakeCode(ctx context.Context, sid account.SessionID, mac string, at time.Time) (bool, error) {
+	defer c.looked.Done()
+	return c.Codes.TakeCode(ctx, sid, mac, at)
+}
+
+type signInsOf struct{ *holding }
+
+func (s signInsOf) RaiseSignIn(ctx context.Context, sid account.SessionID, acr account.ACR, e audit.Event) error {
+	close(s.held)
+	s.looked.Wait()
+	return s.SignIns.RaiseSignIn(ctx, sid, acr, e)
+}
+
+// Whoever presses the button twice is signed in, whichever of the two answers the browser keeps.
+func TestCodeSentTwiceAtOnceSignsIn(t *testing.T) {
+	onEngines(t, func(t *testing.T, r *rig) {
+		b := r.atCode("M1")
+		code, session, known := r.code(), b.cookie("idp_session"), b.cookie("idp_browser")
+		held := r.holdRaise(3) // the two taps and the stranger
+		stranger := r.browser()
+		stranger.setCookie("idp_session", session)
+		stranger.setCookie("idp_browser", "another")
+		taps := []*browser{r.browser(), r.browser()} // connections of one browser
+		var both sync.WaitGroup
+		ends := make([]page, len(taps))
+		for i, tap := range taps {
+			tap.setCookie("idp_session", session)
+			tap.setCookie("idp_browser", known)
+			both.Go(func() { ends[i] = tap.post("/signin/code?flow=bank", "otp", code) })
+		}
+		<-held
+		stranger.post("/signin/code?flow=bank", "otp", code).want(422) // not the same browser: a used code is none
+		both.Wait()
+		for _, end := range ends {
+			if end.at != "/done" {
+				t.Errorf("a tap ended at %s:\n%s", end.at, text(end.body))
+			}
+			end.want(200, "done "+string(r.ids["M1"])+" "+account.ACR2.String())
+		}
+		if n := r.audited("M1", audit.SteppedUp); n != 1 {
+			t.Errorf("%d step-ups are recorded", n)
+		}
+	})
 }
 
 // An attacker with the password and any number of browsers gets so few guesses at the code in a

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"crypto/hmac"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,13 +88,12 @@ func (s *Service) lifeOf(k kept) time.Duration {
 }
 
 // open stores a session under a new secret, hands it to the browser and forgets the old secret.
-func (s *Service) open(w http.ResponseWriter, r *http.Request, session account.Session) error {
+func (s *Service) open(w http.ResponseWriter, r *http.Request, session account.Session, secret string) error {
 	k := kept{Session: session, Touched: s.Now()}
 	data, err := json.Marshal(k)
 	if err != nil {
 		return err
 	}
-	secret := expiring.NewSecret()
 	if err := s.Sessions.Put(r.Context(), expiring.Session.Of(secret), data, s.lifeOf(k)); err != nil {
 		return fmt.Errorf("open session: %w", err)
 	}
@@ -211,7 +211,7 @@ func (s *Service) establish(w http.ResponseWriter, r *http.Request, holder accou
 	if err != nil {
 		return err
 	}
-	return s.open(w, r, session)
+	return s.open(w, r, session, expiring.NewSecret())
 }
 
 // after is now, or the next moment after a limit that lies in this very moment: an authentication
@@ -243,12 +243,54 @@ func (s *Service) begin(r *http.Request, holder account.Account, session account
 }
 
 // raise makes the session two-factor after the right SMS code.
-func (s *Service) raise(w http.ResponseWriter, r *http.Request, session account.Session, ask Ask) error {
+func (s *Service) raise(w http.ResponseWriter, r *http.Request, session account.Session, ask Ask, code string) error {
 	session.ACR, session.AMR, session.AuthAt = account.ACR2, []string{"pwd", "sms", "mfa"}, after(s.Now(), ask.After)
 	e := s.eventOf(r, audit.SteppedUp, session.Account)
 	e.Detail["acr"] = session.ACR.String()
 	if err := s.SignIns.RaiseSignIn(r.Context(), session.ID, session.ACR, e); err != nil {
 		return err
 	}
-	return s.open(w, r, session)
+	return s.open(w, r, session, s.raisedSecret(r, code))
+}
+
+// raisedSecret is the secret of a session after its step-up. It follows from the secret before and
+// from the code, so that the second post of a form that was sent twice can be given it too.
+func (s *Service) raisedSecret(r *http.Request, code string) string {
+	return s.mac("raised", s.Site.Cookie(r, sessionName)+"\x00"+code)
+}
+
+// raiseWait is how long the second of two posts waits for the first.
+const raiseWait = 2 * time.Second
+
+// raisedMeanwhile reports whether another post of the same form, from the same browser, is raising
+// the session with this code just now. A browser forgets the answer to the first when a person
+// presses the button twice: so this one brings the cookie as well.
+func (s *Service) raisedMeanwhile(w http.ResponseWriter, r *http.Request, session account.Session, code string) (bool, error) {
+	used, err := s.Codes.CodeOf(r.Context(), session.ID)
+	if err != nil {
+		return false, fmt.Errorf("code sent twice: %w", err)
+	}
+	same := hmac.Equal([]byte(used.MAC), []byte(s.codeMAC(session.ID, code)))
+	if !same || !used.Used || expiring.Hash(s.BrowserID(nil, r)) != session.Browser {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), raiseWait)
+	defer cancel()
+	secret := s.raisedSecret(r, code)
+	for {
+		found, err := s.Sessions.Get(ctx, expiring.Session.Of(secret))
+		switch {
+		case err == nil && found[0].Found:
+			s.Site.SetCookie(w, sessionName, secret, 0)
+			return true, nil
+		case ctx.Err() != nil:
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("code sent twice: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
