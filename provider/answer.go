@@ -98,7 +98,8 @@ type formPost struct {
 }
 
 // respond sends the parameters in the response mode of the request, with state and iss (RFC 9207),
-// signed where the mode says so. The registered redirect_uri is kept byte for byte; parameters are only ever added to its query.
+// signed where the mode says so. The registered redirect_uri is kept byte for byte; parameters are
+// only ever added to it.
 func (p *Provider) respond(w http.ResponseWriter, r *http.Request, q *request, v url.Values) error {
 	if q.State != "" {
 		v.Set("state", q.State)
