@@ -151,6 +151,7 @@ func (s *Server) assemble(ctx context.Context, o Options) error {
 	s.Site.Mount(mux, append(routes, s.Site.SharedRoutes()...)...)
 	s.handler = s.departing(s.Site.Wrap(mux))
 	s.background(ctx, s.Keys.Run)
+	s.background(ctx, s.readyKeys)
 	s.background(ctx, s.Clients.Run)
 	s.background(ctx, s.deliver)
 	s.sweep(ctx, o.Now)
