@@ -141,8 +141,27 @@ func TestAccessTokenJWTForAResource(t *testing.T) {
 			t.Errorf("%s: introspection says %v", what, said)
 		}
 	}
+	asResource := func(id string) map[string]any {
+		_, _, answer := idp.Post("/oauth2/introspect", url.Values{"token": {tokens.Access}}, idptest.Basic(idp.Client(id)))
+		return answer
+	}
+	// RFC 7662, section 4: at which resource servers the token can be used.
+	if said := asResource("resource"); said["active"] != false || len(said) != 1 {
+		t.Errorf("a resource server that the token is not for: %v", said)
+	}
+	register(t, idp, idp.Client("resource").ID, func(c *client.Client) { c.Resources = []string{resource} })
+	if said := asResource("resource"); said["active"] != true || said["sub"] != idptest.Claims(t, tokens.Access)["sub"] {
+		t.Errorf("the resource server that the token is for: %v", said)
+	}
+
 	if here := s.signIn("openid profile"); strings.Contains(here.Access, ".") {
 		t.Error("a token for ourselves is no JWT unless that is registered")
+	}
+
+	register(t, idp, s.Facts.ID, func(c *client.Client) { c.Resources = append(c.Resources, idp.URL) })
+	ours := s.signIn("openid profile", "resource", idp.URL)
+	if status, _, answer := idp.Userinfo(ours.Access); status != http.StatusOK || verified(t, idp, ours.Access, client.ES256, "at+jwt")["aud"] != idp.URL {
+		t.Errorf("a token for ourselves by name: %d %v", status, answer)
 	}
 
 	// Without a holder: the client is the subject (RFC 9068, section 2.2).
