@@ -177,13 +177,13 @@ func TestA040WrongMethodOfAuthentication(t *testing.T) {
 func TestA050GrantsThatAreNotOffered(t *testing.T) {
 	idp := one(t)
 	for _, grant := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange",
-		"urn:ietf:params:oauth:grant-type:device_code", "urn:openid:params:grant-type:ciba", "Authorization_Code", `x"\y`, "\r\n"} {
+		"urn:openid:params:grant-type:ciba", "Authorization_Code", `x"\y`, "\r\n"} {
 		for _, c := range []string{"legacy", "spa", "service"} {
 			status, h, answer := idp.Token(idp.Client(c), url.Values{"grant_type": {grant}, "username": {idp.Person("M1").Number}, "password": {idp.Person("M1").Password}})
 			wantError(t, grant+" for "+c, status, h, answer, 400, "unsupported_grant_type")
 		}
 	}
-	for c, grant := range map[string]string{"service": "authorization_code", "portal": "refresh_token", "spa": "client_credentials"} {
+	for c, grant := range map[string]string{"service": "authorization_code", "portal": "refresh_token", "spa": "client_credentials", "legacy": "urn:ietf:params:oauth:grant-type:device_code"} {
 		status, h, answer := idp.Token(idp.Client(c), url.Values{"grant_type": {grant}, "code": {"x"}, "refresh_token": {"x"}, "redirect_uri": {"x"}})
 		wantError(t, grant+" for "+c, status, h, answer, 400, "unauthorized_client")
 	}
