@@ -183,7 +183,7 @@ func TestA050GrantsThatAreNotOffered(t *testing.T) {
 			wantError(t, grant+" for "+c, status, h, answer, 400, "unsupported_grant_type")
 		}
 	}
-	for c, grant := range map[string]string{"service": "authorization_code", "portal": "refresh_token", "spa": "client_credentials"} {
+	for c, grant := range map[string]string{"service": "authorization_code", "portal": "refresh_token", "spa": "client_credentials", "legacy": "urn:ietf:params:oauth:grant-type:device_code"} {
 		status, h, answer := idp.Token(idp.Client(c), url.Values{"grant_type": {grant}, "code": {"x"}, "refresh_token": {"x"}, "redirect_uri": {"x"}})
 		wantError(t, grant+" for "+c, status, h, answer, 400, "unauthorized_client")
 	}

@@ -14,8 +14,6 @@ import (
 	"sync"
 	"time"
 
-	jose "github.com/go-jose/go-jose/v4"
-
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
@@ -235,13 +233,5 @@ func (p *Provider) logoutToken(ctx context.Context, c *client.Client, d Delivery
 	if err != nil {
 		return "", err
 	}
-	alg := c.IDTokenAlg
-	if alg == "" {
-		alg = string(jose.ES256)
-	}
-	token, err := p.Keys.Sign(alg, "logout+jwt", payload)
-	if err != nil || c.IDToken.KeyAlg == "" {
-		return token, err
-	}
-	return p.ClientKeys.Encrypt(ctx, c, c.IDToken, []byte(token), "JWT")
+	return p.sealed(ctx, c, idTokenSealing(c), "logout+jwt", payload)
 }

@@ -330,6 +330,7 @@ type raisePage struct {
 	Cancel string
 	Retry  string
 	Other  bool // signed in as somebody else than the service expects
+	Device bool // the service waits on a device: nobody returns to it by browser
 }
 
 func (p *Provider) showRaise(w http.ResponseWriter, r *http.Request, s situation, v verdict) error {
@@ -338,7 +339,7 @@ func (p *Provider) showRaise(w http.ResponseWriter, r *http.Request, s situation
 	return p.pages.Render(w, r, http.StatusOK, "raise", raisePage{
 		Client: s.client.Name, Domain: s.client.Domain, Need: v.need, Have: s.holder.Level, Help: p.helpURI(v.need),
 		Cancel: "/oauth2/cancel?flow=" + s.request.ID, Retry: "/oauth2/callback?flow=" + s.request.ID,
-		Other: v.code == "login_required",
+		Other: v.code == "login_required", Device: s.request.Device != nil,
 	})
 }
 

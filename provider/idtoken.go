@@ -36,8 +36,7 @@ type idTokenClaims struct {
 // process clock, makes a signer for each token, adds a claim nobody asks for, and drops sub when a
 // hook forgets it (ZF6).
 func (p *Provider) idToken(ctx context.Context, c *client.Client, g grant, accessToken string, holder account.Account) (string, error) {
-	s := c.IDToken
-	s.SignedAlg = tokenAlg(c)
+	s := idTokenSealing(c)
 	atHash, err := oidc.ClaimHash(accessToken, jose.SignatureAlgorithm(s.SignedAlg))
 	if err != nil {
 		return "", err

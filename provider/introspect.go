@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,7 +58,7 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.writeProtocolError(w, r, err)
 	}
-	if !ok || g.Client != c.ID && !c.ResourceServer {
+	if !ok || g.Client != c.ID && !serves(c.Client, g.grant) {
 		return p.writeIntrospection(w, r, c.Client, introspection{})
 	}
 	owner, err := p.Clients.Find(r.Context(), g.Client)
@@ -65,6 +66,12 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) error {
 		return p.writeIntrospection(w, r, c.Client, introspection{})
 	}
 	return p.writeIntrospection(w, r, c.Client, p.describeToken(owner, g))
+}
+
+// serves reports whether a token can be used at a resource server: one for a resource is the
+// business of those alone that are registered with it (RFC 7662, section 4).
+func serves(c *client.Client, g grant) bool {
+	return c.ResourceServer && (g.Resource == "" || slices.Contains(c.Resources, g.Resource))
 }
 
 // introspectionType is the media type of a signed answer, and with it its typ (RFC 9701, section 5).

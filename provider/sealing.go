@@ -18,6 +18,14 @@ var tokenAlgorithms = []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.PS2
 // tokenAlg is the algorithm of the client's tokens.
 func tokenAlg(c *client.Client) string { return cmp.Or(c.IDTokenAlg, client.ES256) }
 
+// idTokenSealing is how the client's ID tokens are signed and encrypted, and with them everything
+// that is made like them.
+func idTokenSealing(c *client.Client) client.Sealing {
+	s := c.IDToken
+	s.SignedAlg = tokenAlg(c)
+	return s
+}
+
 // errUnsealable: the client wants its answer encrypted and has no key for that.
 var errUnsealable = oidc.ErrInvalidRequest().WithDescription("the answer has to be encrypted, and none of the client's published keys fits the registered algorithm")
 

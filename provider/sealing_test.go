@@ -24,11 +24,11 @@ import (
 
 // sealer is a portal client with a secret, and with keys to which answers can be encrypted.
 type sealer struct {
-	t      *testing.T
-	idp    *idptest.IDP
-	Facts  stage.ClientFacts
-	client client.Client
-	keys   map[string]jose.JSONWebKey // private, by key algorithm
+	t     *testing.T
+	idp   *idptest.IDP
+	Facts stage.ClientFacts
+	jwks  string                     // what is registered
+	keys  map[string]jose.JSONWebKey // private, by key algorithm
 }
 
 func addSealer(t *testing.T, idp *idptest.IDP, id string, change ...func(*client.Client)) *sealer {
@@ -47,27 +47,24 @@ func addSealer(t *testing.T, idp *idptest.IDP, id string, change ...func(*client
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.client = client.Client{
+	s.jwks = string(jwks)
+	c := client.Client{
 		ID: client.ID(id), Class: client.Portal, ApplicationType: client.Web, Name: policy.Text{VI: "Dịch vụ " + id, EN: "Service " + id}, Domain: id + ".example",
 		AuthMethod: client.SecretBasic, SecretHashes: [][]byte{hash[:]}, RequirePKCE: true,
 		GrantTypes:   []string{client.AuthorizationCode, client.RefreshToken, client.ClientCredentials},
 		RedirectURIs: []string{"https://" + id + ".example/cb"}, Resources: []string{"https://api." + id + ".example"},
 		Purposes: []client.Purpose{{ID: "sign_in", Text: policy.Text{VI: "Đăng nhập", EN: "Sign in"}, Required: []policy.Scope{policy.Profile}, ExpiredGrace: client.GraceAccept}},
 	}
-	register := append([]func(*client.Client){func(c *client.Client) { c.JWKS = string(jwks) }}, change...)
-	s.Facts = addClient(t, idp, newKey(t, client.ES256), s.client, append(register, func(c *client.Client) { s.client = *c })...).Facts
+	s.Facts = addClient(t, idp, newKey(t, client.ES256), c, append([]func(*client.Client){func(c *client.Client) { c.JWKS = s.jwks }}, change...)...).Facts
 	s.Facts.Secret = secret
 	idp.Facts.Clients[len(idp.Facts.Clients)-1] = s.Facts
 	return s
 }
 
-// change registers the client anew; it takes effect for what is issued already.
+// change changes the registration, also for what is issued already.
 func (s *sealer) change(change func(*client.Client)) {
 	s.t.Helper()
-	change(&s.client)
-	known := s.idp.Facts.Clients
-	addClient(s.t, s.idp, newKey(s.t, client.ES256), s.client, func(c *client.Client) { c.JWKS = s.client.JWKS })
-	s.idp.Facts.Clients = known
+	register(s.t, s.idp, s.Facts.ID, change)
 }
 
 // signIn runs the flow of a scope with a fresh browser.
@@ -184,7 +181,7 @@ func TestIDTokenEncryptedAsRegistered(t *testing.T) {
 func TestEncryptionWithoutAFittingKey(t *testing.T) {
 	idp := one(t)
 	s := addSealer(t, idp, "keyless", func(c *client.Client) { c.IDToken = client.Sealing{KeyAlg: client.ECDHES, ContentEnc: client.A256GCM} })
-	keys, none := s.client.JWKS, `{"keys":[]}`
+	keys, none := s.jwks, `{"keys":[]}`
 	f := idp.Flow("keyless", "openid profile offline_access")
 	unused := code(idp, f, "offline_access")
 	s.change(func(c *client.Client) { c.JWKS = none })

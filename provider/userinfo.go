@@ -46,7 +46,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || c.Disabled {
 		return p.challenge(w, r, "invalid_token")
 	}
-	if g.Resource != "" { // made for somebody else (RFC 9068, section 4)
+	if p.audience(g.grant) != p.Issuer { // made for somebody else (RFC 9068, section 4)
 		return p.challenge(w, r, "invalid_token")
 	}
 	if g.Strength < c.MinimumACR { // raised since

@@ -640,7 +640,7 @@ func TestZF31OlderDefects(t *testing.T) {
 		wantError(t, "two methods of authentication", status, h, answer, 400, "invalid_request")
 
 		status, h, answer = idp.Token(f.Client, url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "device_code": {"x"}})
-		wantError(t, "a grant type that is not offered", status, h, answer, 400, "unsupported_grant_type")
+		wantError(t, "a grant type that the client does not have", status, h, answer, 400, "unauthorized_client")
 
 		tokens := signedIn(idp, f)
 		if err := idp.Clock.Advance(11 * time.Minute); err != nil {

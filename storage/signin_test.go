@@ -272,3 +272,37 @@ func TestSweepingTakesOnlyWhatIsOld(t *testing.T) {
 		}
 	})
 }
+
+func TestATryThatWasRightIsGivenBackAndNoOther(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		five := signin.Limit{Steps: []signin.Step{{From: 5, Wait: 10 * time.Minute}}, Forget: 10 * time.Minute, Closed: 1 << 30}
+		try, at := signin.Try{Who: "w", Kind: "device"}, e.Now()
+		reserve := func(want bool) {
+			t.Helper()
+			if got, err := e.Store.ReserveTry(t.Context(), try, five, at); err != nil || got != want {
+				t.Fatalf("reserved %v %v", got, err)
+			}
+		}
+		giveBack := func() {
+			t.Helper()
+			if err := e.Store.ReturnTry(t.Context(), try); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 4 {
+			reserve(true)
+		}
+		for range 10 { // the fifth, right each time
+			reserve(true)
+			giveBack()
+		}
+		reserve(true)
+		reserve(false)
+		at = at.Add(10 * time.Minute)
+		reserve(true)
+		giveBack()
+		reserve(true)
+		reserve(false)
+	})
+}

@@ -47,8 +47,8 @@ type Options struct {
 	// else ES256.
 	Algs map[Use][]string
 	// Later says which keys are made when something is to be signed with them for the first time.
-	// The first of a family cannot be published before use, because nothing older can sign in its
-	// place; its successors are. Default, where Algs is not given either: tokens PS256 and EdDSA.
+	// Unless Prepare was called in time, the first of a family is not published before use, because
+	// nothing older can sign in its place; its successors are. Default, where Algs is not given either: tokens PS256 and EdDSA.
 	Later map[Use][]string
 	// Schedule is the life of a key.
 	Schedule Schedule
@@ -191,6 +191,15 @@ func (k *Keyring) kept(s *state) iter.Seq[family] {
 			}
 		}
 	}
+}
+
+// Prepare makes the first key for an algorithm of Options.Later, so that it is published before
+// something is to be signed with it. Where there is one, and for any other algorithm, it does nothing.
+func (k *Keyring) Prepare(ctx context.Context, use Use, alg string) error {
+	if !slices.Contains(k.later[use], alg) {
+		return nil
+	}
+	return k.found(ctx, family{use, alg})
 }
 
 // found makes the first key of a family that is made later, unless another instance was first.
@@ -354,10 +363,10 @@ func (k *Keyring) Signing(use Use, alg string) (kid string, signer crypto.Signer
 func (k *Keyring) current(use Use, alg string) (*key, error) {
 	f := family{use, alg}
 	keys := k.state.Load().families[f]
-	if len(keys) == 0 && slices.Contains(k.later[use], alg) {
+	if len(keys) == 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), creation)
 		defer cancel()
-		if err := k.found(ctx, f); err != nil {
+		if err := k.Prepare(ctx, use, alg); err != nil {
 			return nil, fmt.Errorf("first %s key for %s: %w", alg, use, err)
 		}
 		keys = k.state.Load().families[f]

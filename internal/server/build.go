@@ -159,6 +159,7 @@ func (s *Server) assemble(ctx context.Context, o Options) error {
 	handedOn := mtls.Source{Header: s.Config.ClientCertHeader, Proxies: proxies}
 	s.handler = s.departing(handedOn.Handler(s.Site.Wrap(mux)))
 	s.background(ctx, s.Keys.Run)
+	s.background(ctx, s.readyKeys)
 	s.background(ctx, s.Clients.Run)
 	s.background(ctx, s.deliver)
 	s.sweep(ctx, o.Now)
