@@ -157,7 +157,7 @@ func TestA040WrongMethodOfAuthentication(t *testing.T) {
 		change func(*http.Request)
 	}{
 		"basic client by post":      {url.Values{"client_id": {"legacy"}, "client_secret": {idp.Client("legacy").Secret}}, func(*http.Request) {}},
-		"post client by basic":      {url.Values{}, idptest.Basic(idp.Client("bank"))},
+		"post client by basic":      {url.Values{}, idptest.Basic(idp.Client("counter"))},
 		"public client with basic":  {url.Values{}, func(r *http.Request) { r.SetBasicAuth("spa", "anything") }},
 		"public client with secret": {url.Values{"client_id": {"spa"}, "client_secret": {"anything"}}, func(*http.Request) {}},
 		"confidential without":      {url.Values{"client_id": {"legacy"}}, func(*http.Request) {}},
@@ -171,7 +171,7 @@ func TestA040WrongMethodOfAuthentication(t *testing.T) {
 	mismatch := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}, "client_id": {"spa"}}
 	status, h, answer := idp.Post("/oauth2/token", mismatch, idptest.Basic(idp.Client("legacy")))
 	wantError(t, "two clients in one request", status, h, answer, 400, "invalid_request")
-	unlogged(t, idp, idp.Client("legacy").Secret, idp.Client("bank").Secret)
+	unlogged(t, idp, idp.Client("legacy").Secret, idp.Client("counter").Secret)
 }
 
 func TestA050GrantsThatAreNotOffered(t *testing.T) {
@@ -338,7 +338,7 @@ func TestA127ConsentIsAskedForTheDifference(t *testing.T) {
 func TestA092NoStepIsSkipped(t *testing.T) {
 	each(t, func(t *testing.T, idp *idptest.IDP) {
 		b := idp.Browser()
-		f := idp.Flow("bank", "openid profile vn_pid vn_id_card address")
+		f := idp.Flow("counter", "openid profile vn_pid vn_id_card address")
 		id := b.Get(f.Address()).URL.Query().Get("flow")
 		allow := url.Values{"decision": {"allow"}, "item": {"phone", "email", "vn_tax"}}
 		for _, path := range []string{"/consent?flow=", "/oauth2/callback?flow=", "/signin/code?flow="} {

@@ -248,7 +248,7 @@ func TestBasicPostRequest(t *testing.T) {
 
 func TestBasicClientSecretPost(t *testing.T) {
 	idp := idptest.New(t)
-	f := idp.Flow("bank", "openid profile vn_pid vn_id_card address")
+	f := idp.Flow("counter", "openid profile vn_pid vn_id_card address")
 	tokens := idp.Browser().SignedIn(f, idp.Person("M1"))
 	claims := idptest.Claims(t, tokens.ID)
 	if claims["acr"] != "urn:vn:eid:acr:2" || !slices.Contains(claims["amr"].([]any), any("mfa")) {
@@ -284,7 +284,7 @@ func TestBasicRefreshToken(t *testing.T) {
 			t.Fatalf("no refresh token: %v", first.Answer)
 		}
 		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first.Refresh}}
-		other := idp.Client("bank")
+		other := idp.Client("counter")
 		if status, _, answer := idp.Token(other, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {first.Refresh}}); status != http.StatusBadRequest || answer["error"] != "invalid_grant" {
 			t.Errorf("another client's refresh: %d %v", status, answer)
 		}

@@ -13,7 +13,7 @@ import (
 func TestNoSecretIsKeptOrLogged(t *testing.T) {
 	each(t, func(t *testing.T, idp *idptest.IDP) {
 		b, who := idp.Browser(), idp.Person("M1")
-		f := idp.Flow("bank", "openid profile vn_pid vn_id_card address offline_access")
+		f := idp.Flow("counter", "openid profile vn_pid vn_id_card address offline_access")
 		page := b.Get(f.Address()).SignIn(who)
 		secrets := map[string]string{"password": who.Password, "code of the SMS": "", "client secret": f.Client.Secret, "verifier": f.Verifier,
 			"national number": who.Number}
@@ -35,7 +35,7 @@ func TestNoSecretIsKeptOrLogged(t *testing.T) {
 		_, _, info := idp.Userinfo(second.Access)
 		idp.Post("/oauth2/introspect", url.Values{"token": {first.Access}}, idptest.Basic(idp.Client("resource")))
 		idp.Token(f.Client, f.Form(secrets["code"])) // a replay, with its audit row
-		pages := idp.Flow("bank", "openid", "state", "state-canary-state-canary")
+		pages := idp.Flow("counter", "openid", "state", "state-canary-state-canary")
 		secrets["state"] = "state-canary-state-canary"
 		b.Get(pages.Address())
 		for _, c := range b.Cookies() {

@@ -375,7 +375,7 @@ func TestDeviceDeclined(t *testing.T) {
 func TestDeviceStepUp(t *testing.T) {
 	each(t, func(t *testing.T, idp *idptest.IDP) {
 		kiosks(t, idp, "demo-bank")
-		k := startKiosk(t, idp, "bank", "openid profile vn_pid vn_id_card address")
+		k := startKiosk(t, idp, "counter", "openid profile vn_pid vn_id_card address")
 		b, page := holderAt(idp, "M1", "/device")
 		page = typed(page, k.shown).Submit("device-continue")
 		if !page.Has("otp") {
@@ -384,7 +384,7 @@ func TestDeviceStepUp(t *testing.T) {
 		if page = b.Through(page, idp.Person("M1")); !page.Has("device-approved") {
 			t.Fatalf("%s: %s", page.URL, page.Text())
 		}
-		if claims := idptest.Claims(t, k.tokens("bank").ID); claims["acr"] != "urn:vn:eid:acr:2" {
+		if claims := idptest.Claims(t, k.tokens("counter").ID); claims["acr"] != "urn:vn:eid:acr:2" {
 			t.Errorf("ID token %v", claims)
 		}
 	})

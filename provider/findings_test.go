@@ -161,7 +161,7 @@ func TestFinding10Leniency(t *testing.T) {
 		c := idp.Client("service")
 		status, h, answer := idp.Post("/oauth2/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {c.ID}, "client_secret": {c.Secret}})
 		wantError(t, "post", status, h, answer, 401, "invalid_client")
-		status, h, answer = idp.Post("/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}, idptest.Basic(idp.Client("bank")))
+		status, h, answer = idp.Post("/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}, idptest.Basic(idp.Client("counter")))
 		wantError(t, "basic for post", status, h, answer, 401, "invalid_client")
 	})
 	t.Run("iss in every answer", func(t *testing.T) {

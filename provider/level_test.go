@@ -96,7 +96,7 @@ func TestExpiredCardInItsWindow(t *testing.T) {
 		if status := idptest.Claims(t, tokens.ID)["vn_card_status"]; status == "valid" || status == nil {
 			t.Errorf("vn_card_status %v", status)
 		}
-		f := idp.Flow("bank", "openid profile vn_pid vn_id_card address")
+		f := idp.Flow("counter", "openid profile vn_pid vn_id_card address")
 		page := b.Get(f.Address())
 		if page.Left != nil || !page.Has("back-to-service") {
 			t.Fatalf("no page about the card: %d %v %s", page.Status, page.Left, page.Text())

@@ -586,7 +586,7 @@ func TestZF29OwnersOnly(t *testing.T) {
 		wantError(t, "the code after that", status, h, answer, 400, "invalid_grant")
 
 		tokens := signedIn(idp, idp.Flow("legacy", "openid profile offline_access", "vn_purpose", "sign_in"), "offline_access")
-		status, h, answer = idp.Token(idp.Client("bank"), refreshForm(tokens.Refresh))
+		status, h, answer = idp.Token(idp.Client("counter"), refreshForm(tokens.Refresh))
 		wantError(t, "another client refreshes", status, h, answer, 400, "invalid_grant")
 		introspect := func(client string) map[string]any {
 			_, _, answer := idp.Post("/oauth2/introspect", url.Values{"token": {tokens.Access}}, idptest.Basic(idp.Client(client)))

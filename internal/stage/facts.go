@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	jose "github.com/go-jose/go-jose/v4"
+
 	"eid.example/idp/internal/cast"
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/fault"
@@ -41,15 +43,16 @@ type PersonFacts struct {
 
 // ClientFacts is one registered client, with its secret.
 type ClientFacts struct {
-	Key          string         `json:"key"`
-	ID           string         `json:"id"`
-	Secret       string         `json:"secret,omitempty"`
-	AuthMethod   string         `json:"token_endpoint_auth_method"`
-	Class        string         `json:"class"`
-	GrantTypes   []string       `json:"grant_types"`
-	RedirectURIs []string       `json:"redirect_uris"`
-	Scopes       []policy.Scope `json:"scopes"`
-	Purposes     []string       `json:"purposes"`
+	Key          string           `json:"key"`
+	ID           string           `json:"id"`
+	Secret       string           `json:"secret,omitempty"`
+	JWK          *jose.JSONWebKey `json:"jwk,omitempty"` // private key of a client that signs
+	AuthMethod   string           `json:"token_endpoint_auth_method"`
+	Class        string           `json:"class"`
+	GrantTypes   []string         `json:"grant_types"`
+	RedirectURIs []string         `json:"redirect_uris"`
+	Scopes       []policy.Scope   `json:"scopes"`
+	Purposes     []string         `json:"purposes"`
 }
 
 // VerifierFacts is one verifier of QR codes.

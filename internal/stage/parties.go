@@ -37,14 +37,22 @@ func (s *Stage) openParties(context.Context) error {
 		new func(rp.Config) (http.Handler, error)
 	}{{"portal", s.ports.portal, portal.New}, {"airline", s.ports.airline, airline.New}, {"bank", s.ports.bank, bank.New}} {
 		c := s.clientFacts(party.key)
-		handler, err := party.new(rp.Config{
+		config := rp.Config{
 			Issuer: s.options.Config.Issuer, ClientID: c.ID, ClientSecret: c.Secret, BaseURL: party.at.url(), HTTPClient: s.trust,
 			Now: s.Clock.Now, Log: s.options.Log, People: people, Neighbours: []rp.Link{
 				{Name: "Cổng dịch vụ công", NameEN: "Public services", URL: s.ports.portal.url()},
 				{Name: "Hàng không", NameEN: "Airline", URL: s.ports.airline.url()},
 				{Name: "Ngân hàng", NameEN: "Bank", URL: s.ports.bank.url()},
 			},
-		})
+		}
+		if party.key == "bank" { // a regulated client: it signs, and its tokens are bound to its key
+			key, err := s.bankKey()
+			if err != nil {
+				return err
+			}
+			config.FAPI = &rp.FAPIConfig{Key: key, DPoP: true, JARM: true}
+		}
+		handler, err := party.new(config)
 		if err != nil {
 			return err
 		}

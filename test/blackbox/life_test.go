@@ -150,7 +150,7 @@ func TestDemoFacts(t *testing.T) {
 func TestOutboxAndClock(t *testing.T) {
 	each(t, func(t *testing.T, d *demo) {
 		who := d.person(t, "M11")
-		f := d.flow(t, "bank", "openid profile vn_pid vn_id_card address", "max_age", "0")
+		f := d.flow(t, "counter", "openid profile vn_pid vn_id_card address", "max_age", "0")
 		b := d.browser(t)
 		d.advance(t, 2*time.Minute) // another test may have sent this person a code a moment ago
 		seen := len(d.outbox(t, who))

@@ -260,7 +260,7 @@ func TestTokensOfAPublicClient(t *testing.T) {
 		if status, _ := d.userinfo(t, second.access); status != http.StatusOK {
 			t.Errorf("userinfo with the refreshed token: %d", status)
 		}
-		wantError(t, "another client's refresh token", 400, "invalid_grant")(d.token(t, d.client(t, "bank"), url.Values{
+		wantError(t, "another client's refresh token", 400, "invalid_grant")(d.token(t, d.client(t, "counter"), url.Values{
 			"grant_type": {"refresh_token"}, "refresh_token": {second.refresh}}))
 
 		if status, _, _ := d.send(t, "revocation_endpoint", f.client, url.Values{"token": {second.refresh}}); status != http.StatusOK {
@@ -323,7 +323,7 @@ func TestConfidentialClients(t *testing.T) {
 
 		other := d.browser(t)
 		code = other.ask(f).act(who).back(f).Get("code")
-		wantError(t, "another client's code", 400, "invalid_grant")(d.token(t, d.client(t, "bank"), f.redemption(code)))
+		wantError(t, "another client's code", 400, "invalid_grant")(d.token(t, d.client(t, "counter"), f.redemption(code)))
 
 		wantError(t, "password grant", 400, "unsupported_grant_type")(d.token(t, f.client, url.Values{"grant_type": {"password"}}))
 	})
@@ -349,7 +349,7 @@ func TestServiceAndResourceServer(t *testing.T) {
 		if said["active"] != true || said["client_id"] != f.client.ID || said["sub"] != got.id["sub"] || said["scope"] != "openid profile" {
 			t.Errorf("introspection by a resource server: %v", said)
 		}
-		_, _, said = d.send(t, "introspection_endpoint", d.client(t, "bank"), url.Values{"token": {got.access}})
+		_, _, said = d.send(t, "introspection_endpoint", d.client(t, "counter"), url.Values{"token": {got.access}})
 		if len(said) != 1 || said["active"] != false {
 			t.Errorf("introspection by a stranger: %v", said)
 		}

@@ -36,7 +36,7 @@ type Config = rp.Config
 const opening = "account_opening"
 
 // details say what is to be opened (RFC 9396, section 2).
-const details = `[{"type":"account_opening","product":"payment_account","purpose":"salary"}]`
+const details = `[{"type":"account_opening","product":"payment_account","purpose":"account_opening"}]`
 
 // bank is the relying party.
 type bank struct {

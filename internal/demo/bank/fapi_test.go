@@ -40,7 +40,7 @@ func TestRegulatedBankAsksForTheAccountItself(t *testing.T) {
 	if !page.Has("token-facts") || !page.Has("open-account") {
 		t.Error("the file lacks the token's facts or its button")
 	}
-	if asked := p.Asked()[0].Get("authorization_details"); asked != `[{"type":"account_opening","product":"payment_account","purpose":"salary"}]` {
+	if asked := p.Asked()[0].Get("authorization_details"); asked != `[{"type":"account_opening","product":"payment_account","purpose":"account_opening"}]` {
 		t.Errorf("authorization_details %s", asked)
 	}
 	if p.Asked()[0].Get("acr_values") != "urn:vn:eid:acr:2" {
