@@ -171,22 +171,22 @@ func (p *Provider) keep(r *http.Request, q *request) error {
 	return p.Values.Put(r.Context(), expiring.Request.Of(q.ID), sealed, p.Lifetimes.Interaction)
 }
 
-// find reads the request with that id, and as it is stored; nil when there is none, or it has been
-// answered.
+// find reads the request with that id, and as it is stored, in the exchange that reads who is signed
+// in; nil when there is none, or it has been answered.
 func (p *Provider) find(r *http.Request, id string) (q *request, stored []byte, err error) {
-	found, err := p.Values.Get(r.Context(), expiring.Request.Of(id))
-	if err != nil || !found[0].Found || found[0].Claimed {
+	session, ok, found, err := p.SignIn.SessionBeside(r, expiring.Request.Of(id))
+	if err != nil || !found.Found || found.Claimed {
 		return nil, nil, err
 	}
-	plain, err := p.Keys.Open("request", found[0].Data, []byte(id))
+	plain, err := p.Keys.Open("request", found.Data, []byte(id))
 	if err != nil {
 		return nil, nil, nil // not ours
 	}
-	q = &request{ID: id, kept: true}
+	q = &request{ID: id, kept: true, seen: &seen{session, ok}}
 	if json.Unmarshal(plain, q) != nil {
 		return nil, nil, nil // of an older version of ours
 	}
-	return q, found[0].Data, nil
+	return q, found.Data, nil
 }
 
 // load finds the request with that id, if it belongs to this browser and is not finished. The id
