@@ -12,7 +12,7 @@
 //
 // zitadel/oidc routes and decodes the protocol endpoints and brings the message types; every
 // decision about trust is made here (docs/architecture.md has the table). It follows OpenID
-// Connect Core 1.0, RFC 6749, 6750, 7009, 7636, 7662, 8252, 8414, 9207 and 9700.
+// Connect Core 1.0, RFC 6749, 6750, 7009, 7636, 7662, 8252, 8414, 9068, 9207, 9470, 9700 and 9701.
 //
 // An authorization code and the opaque access token of the same grant are one expiring value: the
 // token is HMAC(key, code), so that claiming the value is at once the single use of the code, the
