@@ -2,7 +2,7 @@
 // remembers the answer until it is withdrawn or has to be asked again, and shows the holder every
 // grant and every use.
 //
-//	Desk.Cover   does an earlier grant answer this request, and if not, why is it asked again
+//	Cover        does an earlier grant answer this request, and if not, why is it asked again
 //	Desk.Show    the screen
 //	Desk.Take    reads the posted answer: allow (with the ticked items and, where due, the
 //	             passcode) or deny; an allowed answer is recorded before Take returns

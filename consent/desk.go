@@ -1,13 +1,9 @@
 package consent
 
 import (
-	"context"
 	"embed"
 	"time"
 
-	"eid.example/idp/internal/account"
-	"eid.example/idp/internal/client"
-	"eid.example/idp/internal/policy"
 	"eid.example/idp/internal/web"
 )
 
@@ -39,15 +35,4 @@ func New(d Deps) (*Desk, error) {
 		return nil, err
 	}
 	return &Desk{Deps: d, pages: pages}, nil
-}
-
-// Cover is the function Cover with the grants read from the ledger. Errors wrap fault.Unavailable.
-func (d *Desk) Cover(ctx context.Context, holder account.Account, s account.Session, c *client.Client, p client.Purpose,
-	asked policy.Answer, offline, again bool) (g *Grant, why Reason, prior *Grant, err error) {
-	grants, err := d.Ledger.Latest(ctx, holder.ID, c.ID)
-	if err != nil {
-		return nil, Covered, nil, err
-	}
-	g, why, prior = Cover(grants, Question{Holder: holder, Purpose: p, Asked: asked, Offline: offline, Again: again}, d.Now())
-	return g, why, prior, nil
 }

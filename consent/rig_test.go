@@ -159,15 +159,20 @@ func (r *rig) question(person string, c *client.Client, why consent.Reason, scop
 // requests counts the requests of all rigs.
 var requests atomic.Int64
 
-// cover asks the desk whether an earlier grant answers the question.
+// cover asks whether an earlier grant answers the question.
 func (r *rig) cover(again bool) (*consent.Grant, consent.Reason) {
 	r.t.Helper()
-	ask := r.asked()
-	g, why, _, err := r.desk.Cover(r.t.Context(), ask.Account, ask.Session, ask.Client, ask.Purpose, ask.Items, ask.Offline, again)
+	g, why, _ := r.covered(r.asked(), again)
+	return g, why
+}
+
+func (r *rig) covered(ask consent.Ask, again bool) (*consent.Grant, consent.Reason, *consent.Grant) {
+	r.t.Helper()
+	grants, err := r.desk.Ledger.Latest(r.t.Context(), ask.Account.ID, ask.Client.ID)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return g, why
+	return consent.Cover(grants, consent.Question{Holder: ask.Account, Purpose: ask.Purpose, Asked: ask.Items, Offline: ask.Offline, Again: again}, r.desk.Now())
 }
 
 // Holder makes the rig the doorman of the holder's pages.

@@ -303,11 +303,7 @@ func TestUntickingTakesBackWhatWasAgreedBefore(t *testing.T) {
 	first := r.grants("M1")[0]
 	again := func(items ...string) {
 		r.question("M1", bank, consent.AskedFor, policy.OpenID, policy.Profile, policy.PhoneNumber, policy.PID)
-		ask := r.asked()
-		_, _, prior, err := r.desk.Cover(t.Context(), ask.Account, ask.Session, ask.Client, ask.Purpose, ask.Items, false, true)
-		if err != nil {
-			t.Fatal(err)
-		}
+		_, _, prior := r.covered(r.asked(), true)
 		r.change(func(ask *consent.Ask) { ask.Prior = prior })
 		r.post(allow(items...)).granted()
 	}

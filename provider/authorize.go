@@ -195,22 +195,22 @@ func (p *Provider) keep(r *http.Request, q *request) error {
 	return p.Values.Put(r.Context(), expiring.Request.Of(q.ID), sealed, p.Lifetimes.Interaction)
 }
 
-// find reads the request with that id, and as it is stored; nil when there is none. It may have
-// been answered.
+// find reads the request with that id, and as it is stored, in the exchange that reads who is signed
+// in; nil when there is none. It may have been answered.
 func (p *Provider) find(r *http.Request, id string) (q *request, stored []byte, err error) {
-	found, err := p.Values.Get(r.Context(), expiring.Request.Of(id))
-	if err != nil || !found[0].Found {
+	session, ok, found, err := p.SignIn.SessionBeside(r, expiring.Request.Of(id))
+	if err != nil || !found.Found {
 		return nil, nil, err
 	}
-	plain, err := p.Keys.Open("request", found[0].Data, []byte(id))
+	plain, err := p.Keys.Open("request", found.Data, []byte(id))
 	if err != nil {
 		return nil, nil, nil // not ours
 	}
-	q = &request{ID: id, kept: true, answered: found[0].Claimed}
+	q = &request{ID: id, kept: true, answered: found.Claimed, seen: &seen{session, ok}}
 	if json.Unmarshal(plain, q) != nil {
 		return nil, nil, nil // of an older version of ours
 	}
-	return q, found[0].Data, nil
+	return q, found.Data, nil
 }
 
 // load finds the request with that id, if it belongs to this browser; it may have been answered.

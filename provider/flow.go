@@ -23,6 +23,7 @@ type situation struct {
 	session account.Session // zero when nobody is signed in
 	holder  account.Account // zero likewise
 	subject string          // pairwise, of the holder at this client
+	grants  []consent.Grant // what the holder agreed to at this client
 	items   policy.Answer   // what is asked, with no consent yet
 	now     time.Time
 }
@@ -162,20 +163,29 @@ func (p *Provider) weigh(r *http.Request, q *request, c *client.Client) (situati
 		return situation{}, p.refusePage("expired", fault.Expired)
 	}
 	s := situation{request: q, client: c, purpose: purpose, now: p.Now()}
-	session, ok, err := p.SignIn.Session(r)
+	who, err := p.signedIn(r, q)
 	if err != nil {
 		return s, err
 	}
-	if ok {
-		s.session = session
-		if s.holder, err = p.Accounts.ByID(r.Context(), session.Account); err != nil {
+	if who.ok {
+		s.session = who.session
+		if s.holder, s.grants, err = p.Accounts.HolderAt(r.Context(), s.session.Account, c.ID); err != nil {
 			return s, err
 		}
-		s.subject = p.Subject(c, session.Account)
+		s.subject = p.Subject(c, s.session.Account)
 	}
 	s.items = policy.Decide(policy.Question{Asked: q.asked(), Allowed: c.Allowed(purpose), Kind: s.holder.Kind,
 		Level: s.holder.Level, Papers: s.holder.Papers, ACR: s.session.ACR})
 	return s, nil
+}
+
+// signedIn tells who is signed in, as it was read with the request, or now.
+func (p *Provider) signedIn(r *http.Request, q *request) (seen, error) {
+	if q.seen != nil {
+		return *q.seen, nil
+	}
+	session, ok, err := p.SignIn.Session(r)
+	return seen{session, ok}, err
 }
 
 // advance takes a request to its next step.
@@ -189,10 +199,7 @@ func (p *Provider) advance(w http.ResponseWriter, r *http.Request, q *request, c
 		return p.silent(w, r, s, v)
 	}
 	if v.step == stepConsent {
-		grant, reason, _, err := p.cover(r, s)
-		if err != nil {
-			return err
-		}
+		grant, reason, _ := s.cover()
 		if reason == consent.Covered {
 			return p.answer(w, r, s, *grant)
 		}
@@ -217,23 +224,21 @@ func (p *Provider) silent(w http.ResponseWriter, r *http.Request, s situation, v
 	if v.step != stepConsent {
 		return p.answerErr(w, r, s.request, &answerError{Code: v.code, Description: "the holder would have to act", URI: p.helpURI(v.need)})
 	}
-	grant, reason, _, err := p.cover(r, s)
-	if err != nil {
-		return err
-	}
+	grant, reason, _ := s.cover()
 	if reason != consent.Covered {
 		return p.answerErr(w, r, s.request, &answerError{Code: "consent_required", Description: "the holder has to be asked: " + string(reason)})
 	}
 	return p.answer(w, r, s, *grant)
 }
 
-// cover is Desk.Cover. What is to be done once, such as opening an account, is asked every time.
-func (p *Provider) cover(r *http.Request, s situation) (*consent.Grant, consent.Reason, *consent.Grant, error) {
-	g, reason, prior, err := p.Desk.Cover(r.Context(), s.holder, s.session, s.client, s.purpose, s.items, s.request.offline(), s.request.prompts("consent"))
-	if len(s.request.Details) > 0 && (reason == consent.Covered || reason == consent.AskedFor) {
-		g, reason = nil, consent.Detailed
+// cover is consent.Cover. What is to be done once, such as opening an account, is asked every time.
+func (s situation) cover() (g *consent.Grant, why consent.Reason, prior *consent.Grant) {
+	g, why, prior = consent.Cover(s.grants, consent.Question{Holder: s.holder, Purpose: s.purpose, Asked: s.items,
+		Offline: s.request.offline(), Again: s.request.prompts("consent")}, s.now)
+	if len(s.request.Details) > 0 && (why == consent.Covered || why == consent.AskedFor) {
+		return nil, consent.Detailed, prior
 	}
-	return g, reason, prior, err
+	return g, why, prior
 }
 
 // callback is where every step comes back to.
@@ -264,10 +269,7 @@ func (p *Provider) atConsent(w http.ResponseWriter, r *http.Request) (s situatio
 	if decide(s).step != stepConsent {
 		return s, nil, false, web.Redirect(w, r, "/oauth2/callback?flow="+q.ID)
 	}
-	_, reason, prior, err := p.cover(r, s)
-	if err != nil {
-		return s, nil, false, err
-	}
+	_, reason, prior := s.cover()
 	if reason == consent.Covered { // answered in another tab meanwhile
 		return s, nil, false, web.Redirect(w, r, "/oauth2/callback?flow="+q.ID)
 	}

@@ -7,9 +7,12 @@
 //	/oauth2/userinfo    userinfo.go releases what policy.Decide lets through, fresh from the registers
 //	/oauth2/introspect, /revoke, /logout, /jwks, discovery
 //
+// What leaves is signed and encrypted as the client is registered: sealing.go; access tokens that
+// are JWTs: atjwt.go.
+//
 // zitadel/oidc routes and decodes the protocol endpoints and brings the message types; every
 // decision about trust is made here (docs/architecture.md has the table). It follows OpenID
-// Connect Core 1.0, RFC 6749, 6750, 7009, 7636, 7662, 8252, 8414, 9207 and 9700.
+// Connect Core 1.0, RFC 6749, 6750, 7009, 7636, 7662, 8252, 8414, 9068, 9207, 9470, 9700 and 9701.
 //
 // An authorization code and the opaque access token of the same grant are one expiring value: the
 // token is HMAC(key, code), so that claiming the value is at once the single use of the code, the
@@ -51,11 +54,15 @@ type Clients interface {
 // Accounts finds the holder. fault.NotFound when there is none.
 type Accounts interface {
 	ByID(ctx context.Context, id account.ID) (account.Account, error)
+	// HolderAt returns with the holder what they agreed to at a client, as consent.Cover wants it.
+	HolderAt(ctx context.Context, id account.ID, c client.ID) (account.Account, []consent.Grant, error)
 }
 
 // SignIn is what the provider needs of internal/account/signin.
 type SignIn interface {
 	Session(r *http.Request) (account.Session, bool, error)
+	// SessionBeside is Session, and reads another value in the same exchange.
+	SessionBeside(r *http.Request, other expiring.Key) (account.Session, bool, expiring.Value, error)
 	SignOut(w http.ResponseWriter, r *http.Request) (account.Session, error)
 	// Holder is Session for pages of the holder's own: when ok is false it has answered itself, with
 	// the sign-in and a way back, or with a page about the state of the account.
@@ -67,8 +74,6 @@ type SignIn interface {
 
 // Desk is the consent screen and its record.
 type Desk interface {
-	Cover(ctx context.Context, holder account.Account, s account.Session, c *client.Client, p client.Purpose,
-		asked policy.Answer, offline bool, again bool) (*consent.Grant, consent.Reason, *consent.Grant, error)
 	Show(w http.ResponseWriter, r *http.Request, ask *consent.Ask) error
 	Take(w http.ResponseWriter, r *http.Request, ask *consent.Ask) (consent.Outcome, error)
 }

@@ -45,6 +45,13 @@ type request struct {
 	kept     bool   // lies in the store: it can be answered once
 	answered bool   // and was
 	stored   []byte // as it lies there, when that is not what it is now
+	seen     *seen  // who is signed in, where that was read along with it
+}
+
+// seen is the session of a browser; ok is false where there is none.
+type seen struct {
+	session account.Session
+	ok      bool
 }
 
 func (q *request) prompts(value string) bool { return slices.Contains(q.Prompt, value) }

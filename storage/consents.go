@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"eid.example/idp/consent"
@@ -31,6 +32,23 @@ const latestConsents = `SELECT ` + consentColumns + ` FROM consents
 func (s *Store) Latest(ctx context.Context, holder account.ID, c client.ID) ([]consent.Grant, error) {
 	grants, err := sqldb.Many(ctx, s.db, scanConsent, latestConsents, holder, c)
 	return onePerPurpose(grants), err
+}
+
+// HolderAt reads an account and what Latest returns of it, in one exchange. fault.NotFound when
+// there is no such account.
+func (s *Store) HolderAt(ctx context.Context, holder account.ID, c client.ID) (account.Account, []consent.Grant, error) {
+	var holders []account.Account
+	var grants []consent.Grant
+	err := s.db.Batch(ctx,
+		sqldb.Statement{SQL: `SELECT ` + accountColumns + ` FROM accounts a WHERE a.id = $1`, Args: []any{holder}, Scan: sqldb.Into(&holders, plainAccount)},
+		sqldb.Statement{SQL: latestConsents, Args: []any{holder, c}, Scan: sqldb.Into(&grants, scanConsent)})
+	switch {
+	case err != nil:
+		return account.Account{}, nil, err
+	case len(holders) == 0:
+		return account.Account{}, nil, fmt.Errorf("account: %w", fault.NotFound)
+	}
+	return holders[0], onePerPurpose(grants), nil
 }
 
 // onePerPurpose keeps the first of each purpose. There are two only when two requests were answered

@@ -73,6 +73,27 @@ func operations(t *testing.T, idp *idptest.IDP) []operation {
 	tokens, read := redeem(t, idp, authorize()), redeem(t, idp, authorize())
 	idp.Userinfo(read.Access)
 	service, resource := idp.Client("service"), idp.Client("resource")
+	push := func() string {
+		f := idp.Flow("tool", "openid profile offline_access")
+		status, _, answer := idp.Post("/oauth2/par", f.Query, idp.As(f.Client, f.Query))
+		if status != http.StatusCreated {
+			t.Fatalf("PAR answered %d %v", status, answer)
+		}
+		return "/oauth2/authorize?" + url.Values{"client_id": {f.Client.ID}, "request_uri": {answer["request_uri"].(string)}}.Encode()
+	}
+	pushed := make(chan string, 2*tries)
+	for range 2 * tries {
+		pushed <- push()
+	}
+	stranger := func(address string) {
+		req, err := http.NewRequest("GET", idp.URL+address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, h, _ := idp.Do(req); status != http.StatusSeeOther {
+			t.Fatalf("%s answered %d %v", address, status, h)
+		}
+	}
 	get := func(path string) func() {
 		return func() {
 			req, err := http.NewRequest("GET", idp.URL+path, nil)
@@ -85,7 +106,10 @@ func operations(t *testing.T, idp *idptest.IDP) []operation {
 		}
 	}
 	return []operation{
-		{"authorize: live session, consent given, to the code", 4, func() { authorize() }},
+		{"PAR", 1, func() { push() }},
+		{"authorize: live session, consent given, to the code", 3, func() { authorize() }},
+		{"authorize: pushed, to the code", 3, func() { browser.Get(<-pushed).WantLeft(idp.Client("tool").RedirectURIs[0]) }},
+		{"authorize: pushed, to the sign-in page", 2, func() { stranger(<-pushed) }},
 		{"code exchange", 2, func() { redeem(t, idp, <-codes) }},
 		{"refresh", 3, func() { tokens = renew(t, idp, tokens.Refresh) }},
 		{"client_credentials", 1, func() { idp.Token(service, url.Values{"grant_type": {"client_credentials"}}) }},

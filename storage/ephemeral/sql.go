@@ -28,15 +28,25 @@ func (s *SQL) Ping(ctx context.Context) error { return s.db.Ping(ctx) }
 // Close does nothing: the database belongs to whoever opened it.
 func (s *SQL) Close() error { return nil }
 
+const (
+	putSQL = `
+		INSERT INTO expiring (key, value, tally, expires_at) VALUES ($1, $2, 0, $3)
+		ON CONFLICT (key) DO UPDATE SET value = excluded.value, tally = 0, expires_at = excluded.expires_at`
+	putIfAbsentSQL = putSQL + ` WHERE expiring.expires_at <= $4`
+	getSQL         = `SELECT key, value, tally FROM expiring WHERE expires_at > $1 AND key IN (`
+	// claimSQL: whoever raises the tally to one is first.
+	claimSQL = `
+		UPDATE expiring SET tally = tally + 1, expires_at = CASE WHEN tally > 0 THEN expires_at ELSE $2 END
+		WHERE key = $1 AND expires_at > $3
+		RETURNING key, value, tally`
+)
+
 // Put implements expiring.Store.
 func (s *SQL) Put(ctx context.Context, key expiring.Key, value []byte, ttl time.Duration) error {
 	if err := checkSize(value); err != nil {
 		return err
 	}
-	_, err := s.db.Exec(ctx, `
-		INSERT INTO expiring (key, value, tally, expires_at) VALUES ($1, $2, 0, $3)
-		ON CONFLICT (key) DO UPDATE SET value = excluded.value, tally = 0, expires_at = excluded.expires_at`,
-		key, present(value), s.now().Add(ttl))
+	_, err := s.db.Exec(ctx, putSQL, key, present(value), s.now().Add(ttl))
 	return unreachable(err)
 }
 
@@ -46,11 +56,7 @@ func (s *SQL) PutIfAbsent(ctx context.Context, key expiring.Key, value []byte, t
 		return false, err
 	}
 	now := s.now()
-	n, err := s.db.Exec(ctx, `
-		INSERT INTO expiring (key, value, tally, expires_at) VALUES ($1, $2, 0, $3)
-		ON CONFLICT (key) DO UPDATE SET value = excluded.value, tally = 0, expires_at = excluded.expires_at
-		WHERE expiring.expires_at <= $4`,
-		key, present(value), now.Add(ttl), now)
+	n, err := s.db.Exec(ctx, putIfAbsentSQL, key, present(value), now.Add(ttl), now)
 	return n == 1, unreachable(err)
 }
 
@@ -63,20 +69,25 @@ func (s *SQL) Get(ctx context.Context, keys ...expiring.Key) ([]expiring.Value, 
 	for i, key := range keys {
 		places[i], args = fmt.Sprintf("$%d", i+2), append(args, key)
 	}
-	found, err := sqldb.Many(ctx, s.db, scanRow,
-		`SELECT key, value, tally FROM expiring WHERE expires_at > $1 AND key IN (`+strings.Join(places, ", ")+`)`, args...)
+	found, err := sqldb.Many(ctx, s.db, scanRow, getSQL+strings.Join(places, ", ")+`)`, args...)
 	if err != nil {
 		return nil, unreachable(err)
 	}
 	values := make([]expiring.Value, len(keys))
 	for i, key := range keys {
-		for _, r := range found {
-			if r.key == key {
-				values[i] = expiring.Value{Data: r.value, Found: true, Claimed: r.tally > 0}
-			}
-		}
+		values[i] = valueOf(key, found)
 	}
 	return values, nil
+}
+
+// valueOf is the value of a key among the rows that were found.
+func valueOf(key expiring.Key, found []row) expiring.Value {
+	for _, r := range found {
+		if r.key == key {
+			return expiring.Value{Data: r.value, Found: true, Claimed: r.tally > 0}
+		}
+	}
+	return expiring.Value{}
 }
 
 type row struct {
@@ -87,21 +98,22 @@ type row struct {
 
 func scanRow(r sqldb.Row) (out row, err error) { return out, r.Scan(&out.key, &out.value, &out.tally) }
 
-// Claim implements expiring.Store. Whoever raises the tally to one is first.
+// Claim implements expiring.Store.
 func (s *SQL) Claim(ctx context.Context, key expiring.Key, ttl time.Duration) (expiring.Value, error) {
 	now := s.now()
-	r, err := sqldb.One(ctx, s.db, scanRow, `
-		UPDATE expiring SET tally = tally + 1, expires_at = CASE WHEN tally > 0 THEN expires_at ELSE $2 END
-		WHERE key = $1 AND expires_at > $3
-		RETURNING key, value, tally`,
-		key, now.Add(ttl), now)
-	if errors.Is(err, fault.NotFound) {
-		return expiring.Value{}, nil
-	}
+	rows, err := sqldb.Many(ctx, s.db, scanRow, claimSQL, key, now.Add(ttl), now)
 	if err != nil {
 		return expiring.Value{}, unreachable(err)
 	}
-	return expiring.Value{Data: r.value, Found: true, Claimed: true, First: r.tally == 1}, nil
+	return claimOf(rows), nil
+}
+
+// claimOf is what a claim says by the row that it touched, if there was one.
+func claimOf(rows []row) expiring.Value {
+	if len(rows) == 0 {
+		return expiring.Value{}
+	}
+	return expiring.Value{Data: rows[0].value, Found: true, Claimed: true, First: rows[0].tally == 1}
 }
 
 // Swap implements expiring.Store.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +72,7 @@ func (s *sqliteDB) Exec(ctx context.Context, text string, args ...any) (int64, e
 
 func (s *sqliteDB) query(ctx context.Context, scan func(Row) error, text string, args ...any) error {
 	pool := s.write
-	if strings.HasPrefix(strings.TrimSpace(text), "SELECT") {
+	if reads(text) {
 		pool = s.read
 	}
 	return sqliteQueryer{pool, s.exchange}.query(ctx, scan, text, args...)
@@ -79,7 +80,7 @@ func (s *sqliteDB) query(ctx context.Context, scan func(Row) error, text string,
 
 func (s *sqliteDB) InTx(ctx context.Context, fn func(Tx) error) error {
 	s.exchange("sql")
-	err := s.inTx(ctx, s.exchange, fn)
+	err := inTx(ctx, s.write, s.exchange, fn)
 	if err == nil {
 		s.exchange("sql")
 	}
@@ -89,7 +90,11 @@ func (s *sqliteDB) InTx(ctx context.Context, fn func(Tx) error) error {
 func (s *sqliteDB) Batch(ctx context.Context, statements ...Statement) error {
 	s.exchange("sql")
 	var scans collector
-	err := s.inTx(ctx, func(string) {}, func(tx Tx) error {
+	pool := s.write
+	if onlyReads(statements) {
+		pool = s.read
+	}
+	err := inTx(ctx, pool, func(string) {}, func(tx Tx) error {
 		for _, st := range statements {
 			if err := sqliteStep(ctx, tx, st, &scans); err != nil {
 				return err
@@ -103,8 +108,15 @@ func (s *sqliteDB) Batch(ctx context.Context, statements ...Statement) error {
 	return scans.err
 }
 
-func (s *sqliteDB) inTx(ctx context.Context, exchange func(string), fn func(Tx) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
+// onlyReads reports whether a batch can do without the only writer.
+func onlyReads(statements []Statement) bool {
+	return !slices.ContainsFunc(statements, func(s Statement) bool { return !reads(s.SQL) })
+}
+
+func reads(text string) bool { return strings.HasPrefix(strings.TrimSpace(text), "SELECT") }
+
+func inTx(ctx context.Context, pool *sql.DB, exchange func(string), fn func(Tx) error) error {
+	tx, err := pool.BeginTx(ctx, nil)
 	if err != nil {
 		return translateSQLite(err)
 	}

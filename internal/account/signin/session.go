@@ -45,21 +45,48 @@ type kept struct {
 // Session returns the session of this browser. It costs one exchange; once a minute a second one
 // keeps an idle session alive. Expired and ended sessions are none.
 func (s *Service) Session(r *http.Request) (account.Session, bool, error) {
-	secret := s.Site.Cookie(r, sessionName)
-	if secret == "" {
+	if s.Site.Cookie(r, sessionName) == "" {
 		return account.Session{}, false, nil
 	}
-	key := expiring.Session.Of(secret)
-	values, err := s.Sessions.Get(r.Context(), key)
+	session, ok, _, err := s.sessionAnd(r)
+	return session, ok, err
+}
+
+// SessionBeside is Session, and reads another value in the same exchange.
+func (s *Service) SessionBeside(r *http.Request, other expiring.Key) (account.Session, bool, expiring.Value, error) {
+	session, ok, beside, err := s.sessionAnd(r, other)
 	if err != nil {
-		return account.Session{}, false, fmt.Errorf("session: %w", err)
+		return session, ok, expiring.Value{}, err
 	}
+	return session, ok, beside[0], nil
+}
+
+// sessionAnd reads the session, where the browser has a cookie of one, and other values.
+func (s *Service) sessionAnd(r *http.Request, others ...expiring.Key) (session account.Session, ok bool, beside []expiring.Value, err error) {
+	keys, secret := others, s.Site.Cookie(r, sessionName)
+	if secret != "" {
+		keys = append(keys, expiring.Session.Of(secret))
+	}
+	values, err := s.Sessions.Get(r.Context(), keys...)
+	if err != nil {
+		return session, false, nil, fmt.Errorf("session: %w", err)
+	}
+	if secret == "" {
+		return session, false, values, nil
+	}
+	last := len(others)
+	session, ok, err = s.read(r.Context(), keys[last], values[last])
+	return session, ok, values[:last], err
+}
+
+// read returns the session that a value holds, and keeps it alive.
+func (s *Service) read(ctx context.Context, key expiring.Key, value expiring.Value) (account.Session, bool, error) {
 	var k kept
-	if !values[0].Found || json.Unmarshal(values[0].Data, &k) != nil || !s.alive(k) {
+	if !value.Found || json.Unmarshal(value.Data, &k) != nil || !s.alive(k) {
 		return account.Session{}, false, nil
 	}
 	if s.Now().Sub(k.Touched) >= touchEvery {
-		if err := s.touch(r.Context(), key, values[0].Data, k); err != nil {
+		if err := s.touch(ctx, key, value.Data, k); err != nil {
 			return account.Session{}, false, fmt.Errorf("session: %w", err)
 		}
 	}
