@@ -61,6 +61,7 @@ func (l *library) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Ref
 }
 
 func (p *Provider) rotate(ctx context.Context, c *client.Client, q *oidc.RefreshTokenRequest) (*op.Response, error) {
+	now := p.Now() // when the client asked: waiting for a slow store is not counted against its token
 	id, generation, ok := p.parseRefreshToken(q.RefreshToken)
 	if !ok {
 		return nil, errInvalidGrant
@@ -74,7 +75,6 @@ func (p *Provider) rotate(ctx context.Context, c *client.Client, q *oidc.Refresh
 	if err := p.putGrant(ctx, token, grant{Code: true}, p.Lifetimes.Code); err != nil {
 		return nil, err
 	}
-	now := p.Now()
 	family, holder, err := p.Ledger.Rotate(ctx, id, generation, c.ID, now, rotationTolerance, p.Lifetimes.RefreshIdle)
 	switch {
 	case isNotFound(err):
