@@ -61,6 +61,9 @@ func (l *library) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Ref
 }
 
 func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenRequest, to target) (*op.Response, error) {
+	// When the client asked, as the database keeps it: waiting for a slow store is not counted
+	// against its token.
+	now := p.Now().Truncate(time.Microsecond)
 	confirm, err := bind(c.Client, c.from)
 	if err != nil {
 		return nil, err
@@ -75,7 +78,6 @@ func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenReq
 	if err := p.checkNarrower(ctx, c.Client, id, q.Scopes, to); err != nil {
 		return nil, err
 	}
-	now := p.Now().Truncate(time.Microsecond) // as the database keeps it
 	family, holder, err := p.Ledger.Rotate(ctx, id, generation, c.ID, now, rotationTolerance, p.Lifetimes.RefreshIdle, !c.Rotates())
 	switch {
 	case isNotFound(err):

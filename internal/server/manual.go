@@ -29,7 +29,7 @@ func Manual(w io.Writer) error {
 		if spec.Name.Name != "Config" {
 			continue
 		}
-		fmt.Fprintf(w, "%s\n", strings.TrimPrefix(group.Doc.Text(), "Config is "))
+		fmt.Fprintf(w, "%s\n", strings.Replace(group.Doc.Text(), "Config is everything", "Everything", 1))
 		for _, field := range spec.Type.(*ast.StructType).Fields.List {
 			printSetting(w, field)
 		}
