@@ -56,7 +56,7 @@ func startTwo(t *testing.T) *processes {
 	binary := compiled(t)
 	for i := range p.each {
 		view := *p.idp
-		view.URL = startBeside(t, binary, env, p.idp.Client("demo-counter").Secret)
+		view.URL = startBeside(t, binary, env, p.idp.Client("counter").Secret)
 		p.each[i] = &view
 	}
 	return p
@@ -100,7 +100,7 @@ func (p *processes) race(do func(i int, on *idptest.IDP)) {
 // oneTimeCode: one right SMS code raises one session, once.
 func (p *processes) oneTimeCode(t *testing.T) {
 	b, who := p.each[0].Browser(), p.idp.Person("M1")
-	page := b.Get(p.idp.Flow("demo-counter", "openid").Address()).SignIn(who)
+	page := b.Get(p.idp.Flow("counter", "openid").Address()).SignIn(who)
 	if !page.Has("otp") {
 		t.Fatalf("no second factor is asked: %s", page.Text())
 	}

@@ -36,7 +36,7 @@ func TestRegulatedBankAsksForTheAccountItself(t *testing.T) {
 	t.Parallel()
 	p, b := startFAPI(t, rptest.Strict{})
 	page := b.Get("/login")
-	page.Want("Mã truy cập và nội dung ủy quyền", "DPoP", p.Asked()[0].Get("dpop_jkt"), "Sản phẩm: Tài khoản thanh toán", "Mục đích: Nhận lương")
+	page.Want("Mã truy cập và nội dung ủy quyền", "DPoP", p.Asked()[0].Get("dpop_jkt"), "Sản phẩm: Tài khoản thanh toán")
 	if !page.Has("token-facts") || !page.Has("open-account") {
 		t.Error("the file lacks the token's facts or its button")
 	}
