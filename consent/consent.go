@@ -105,9 +105,6 @@ type Outcome struct {
 
 // Ledger keeps grants and uses.
 type Ledger interface {
-	// Latest returns the newest grants of the account at the client, newest first, one per
-	// purpose, withdrawn ones included, Share ones not. None is an empty slice.
-	Latest(ctx context.Context, holder account.ID, c client.ID) ([]Grant, error)
 	// Record writes the grant with its audit row; when it returns, the consent is durable. Earlier
 	// grants for the same purpose are no longer the newest. When the id was recorded before (a form
 	// sent twice), nothing is written and the grant that stands in the ledger comes back.

@@ -18,8 +18,8 @@ type Question struct {
 	Again   bool          // the relying party wants the question asked whatever was answered before (prompt=consent)
 }
 
-// Cover decides whether one of the grants answers the question. grants are what Ledger.Latest
-// returns for the holder at the client. When one answers, g is it and why is Covered; else why is
+// Cover decides whether one of the grants answers the question. grants are the newest
+// of the holder at the client, one per purpose, withdrawn ones included, Share ones not. When one answers, g is it and why is Covered; else why is
 // the first reason to ask, and prior the newest grant for the purpose, if there is one.
 //
 // It does not read anything: provider loads the grants in an exchange of its own.

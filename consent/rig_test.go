@@ -168,11 +168,14 @@ func (r *rig) cover(again bool) (*consent.Grant, consent.Reason) {
 
 func (r *rig) covered(ask consent.Ask, again bool) (*consent.Grant, consent.Reason, *consent.Grant) {
 	r.t.Helper()
-	grants, err := r.desk.Ledger.Latest(r.t.Context(), ask.Account.ID, ask.Client.ID)
+	grants, err := r.desk.History.Grants(r.t.Context(), ask.Account.ID)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return consent.Cover(grants, consent.Question{Holder: ask.Account, Purpose: ask.Purpose, Asked: ask.Items, Offline: ask.Offline, Again: again}, r.desk.Now())
+	latest := slices.DeleteFunc(grants, func(g consent.Grant) bool {
+		return g.Client != ask.Client.ID || g.Share || !g.ReplacedAt.IsZero()
+	})
+	return consent.Cover(latest, consent.Question{Holder: ask.Account, Purpose: ask.Purpose, Asked: ask.Items, Offline: ask.Offline, Again: again}, r.desk.Now())
 }
 
 // Holder makes the rig the doorman of the holder's pages.

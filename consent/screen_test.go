@@ -10,8 +10,10 @@ import (
 
 	"eid.example/idp/consent"
 	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/policy"
+	"eid.example/idp/storage/sqldb"
 )
 
 func TestScreenSaysWhoAsksForWhatAndWhy(t *testing.T) {
@@ -209,11 +211,35 @@ func TestAnsweredItemsAndNewOnesAreMarked(t *testing.T) {
 	r.get("/ask").hasNot("agreed before")
 }
 
+// What is agreed to beside the items stands on the screen in both languages, and is part of the
+// record: its text and its audit row.
+func TestDetailsAreShownAndRecorded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.get("/ask").hasNot("What you agree to")
+	r.post(allow()).granted()
+	plain := r.grants("M1")[0].TextHash
+	r.question("M1", bank, consent.Detailed, policy.OpenID, policy.Profile)
+	r.change(func(ask *consent.Ask) {
+		ask.Details = []policy.Text{{VI: "Mở tài khoản tiết kiệm", EN: "Open a savings account"}}
+	})
+	r.get("/ask").has("What you agree to", "Open a savings account")
+	r.post(allow()).granted()
+	if g := r.grants("M1")[0]; g.TextHash == plain {
+		t.Error("the record does not tell the details")
+	}
+	detail, err := sqldb.One(t.Context(), r.store.DB, func(row sqldb.Row) (s string, err error) { return s, row.Scan(&s) },
+		`SELECT detail FROM audit_rows WHERE action = $1 ORDER BY id DESC LIMIT 1`, audit.ConsentGiven)
+	if err != nil || !strings.Contains(detail, "Open a savings account") {
+		t.Errorf("audit row %q %v", detail, err)
+	}
+}
+
 func TestEveryReasonIsTold(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	reasons := []consent.Reason{consent.NewClient, consent.NewPurpose, consent.NewItems, consent.ChangedPurpose,
-		consent.ProvedAgain, consent.TooOld, consent.Withdrawn, consent.AskedFor, consent.Sharing}
+		consent.ProvedAgain, consent.TooOld, consent.Withdrawn, consent.AskedFor, consent.Sharing, consent.Detailed}
 	seen := map[string]consent.Reason{}
 	for _, locale := range []string{"vi", "en"} {
 		r.locale = locale

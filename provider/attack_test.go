@@ -52,7 +52,9 @@ func TestA015NothingIsFetched(t *testing.T) {
 	t.Cleanup(func() { listener.Close() })
 	for _, scheme := range []string{"http://", "https://"} {
 		for _, parameter := range []string{"request_uri", "registration", "login_hint", "claims"} {
-			idp.Browser().Get(idp.Flow("portal", "openid", parameter, scheme+listener.Addr().String()+"/r").Address())
+			f := idp.Flow("portal", "openid", parameter, scheme+listener.Addr().String()+"/r")
+			idp.Browser().Get(f.Address())
+			idp.Post("/oauth2/par", f.Query, idp.As(f.Client, f.Query))
 		}
 	}
 	if n := connections.Load(); n != 0 {

@@ -108,7 +108,7 @@ func (p *Provider) readDevice(c caller, v url.Values) (*request, error) {
 			return nil, err
 		}
 	}
-	return q, q.provedBy(c.from)
+	return q, q.provedBy(c)
 }
 
 // putDevice stores a request under a user code that nobody has, in the exchange that uses up what it

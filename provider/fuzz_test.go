@@ -147,12 +147,14 @@ func FuzzTokenForm(f *testing.F) {
 		f.Add("/oauth2/token", "", seed)
 		f.Add("/oauth2/revoke", "Basic cnA6c2VjcmV0", seed)
 		f.Add("/oauth2/introspect", "Bearer x", seed)
+		f.Add("/oauth2/par", "", seed+"&client_assertion=a.e30.c&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 	}
 	p := parser()
 	p.Clients = nobody{}
 	p.library = newLibrary(p)
 	handlers := map[string]func(http.ResponseWriter, *http.Request) error{
-		"/oauth2/token": p.protocol(p.grantTypes(p.fromLibrary)), "/oauth2/revoke": p.protocol(p.fromLibrary), "/oauth2/introspect": p.protocol(p.introspect)}
+		"/oauth2/token": p.protocol(p.grantTypes(p.fromLibrary)), "/oauth2/revoke": p.protocol(p.fromLibrary), "/oauth2/introspect": p.protocol(p.introspect),
+		"/oauth2/par": p.protocol(p.par)}
 	f.Fuzz(func(t *testing.T, path, header, body string) {
 		handler, ok := handlers[path]
 		if !ok {

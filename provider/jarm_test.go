@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -48,6 +49,14 @@ func (b *bank) answerOf(response, alg string) url.Values {
 		}
 	}
 	return out
+}
+
+// redeemed exchanges a code without a proof.
+func (b *bank) redeemed(f *idptest.Flow, code string) {
+	b.t.Helper()
+	if status, _, answer := b.idp.Post("/oauth2/token", b.authenticated(f.Form(code))); status != http.StatusOK || answer["token_type"] != "Bearer" {
+		b.t.Errorf("token endpoint answered %d %v", status, answer)
+	}
 }
 
 // alone fails unless response is the only parameter.
@@ -130,6 +139,15 @@ func TestJARMOfPortalClients(t *testing.T) {
 			t.Errorf("claims %v", v)
 		}
 	})
+	for _, alg := range []string{client.ES256, client.PS256, client.EdDSA} {
+		t.Run(alg, func(t *testing.T) {
+			p := addPortal(t, idp, func(c *client.Client) {
+				c.ID, c.AnswerAlg, c.Name.VI, c.Name.EN = client.ID("keyed-"+alg), alg, "Cổng "+alg, "Portal "+alg
+			})
+			f := p.flow("openid profile", "response_mode", "jwt")
+			p.redeemed(f, p.answerOf(p.alone(p.through(f.Address())), alg).Get("code"))
+		})
+	}
 	t.Run("errors of the request", func(t *testing.T) {
 		f := p.flow("profile", "response_mode", "jwt")
 		if v := p.answerOf(p.alone(idp.Browser().Get(f.Address()).WantLeft(bankRedirect)), client.RS256); v.Get("error") != "invalid_scope" || v.Get("state") != f.State {

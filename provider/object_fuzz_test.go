@@ -13,6 +13,7 @@ import (
 
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/clientkeys"
+	"eid.example/idp/internal/dpop"
 	"eid.example/idp/internal/policy"
 )
 
@@ -82,6 +83,16 @@ func FuzzRequestObject(f *testing.F) {
 			t.Fatalf("accepted without a challenge: %s", payload)
 		}
 	})
+}
+
+func TestAProofAtPARBindsUnlessACertificateDoes(t *testing.T) {
+	for bound, want := range map[client.Constraint]string{client.DPoP: "key", client.Unbound: "key", client.MTLS: ""} {
+		q := &request{}
+		c := caller{Client: &client.Client{Bound: bound}, from: peer{proof: &dpop.Proof{Key: "key"}}}
+		if err := q.provedBy(c); err != nil || q.Key != want {
+			t.Errorf("%q: bound to %q, %v", bound, q.Key, err)
+		}
+	}
 }
 
 // Whatever is asked in detail, what passes is something that the holder can read, and reads back as

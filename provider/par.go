@@ -65,13 +65,15 @@ func (p *Provider) readPushed(ctx context.Context, c caller, form url.Values) (*
 	if err != nil {
 		return nil, err
 	}
-	return q, q.provedBy(c.from)
+	return q, q.provedBy(c)
 }
 
 // provedBy binds the request to the key of the proof that came with it (RFC 9449, section 10.1).
-func (q *request) provedBy(from peer) error {
+// Tokens of a client that is bound to its certificate stay bound to that.
+func (q *request) provedBy(c caller) error {
+	from := c.from
 	switch {
-	case from.proof == nil || q.Key == from.proof.Key:
+	case from.proof == nil || q.Key == from.proof.Key || c.Bound == client.MTLS:
 		return nil
 	case q.Key != "":
 		return invalidRequest("dpop_jkt is not the key of the DPoP proof")
@@ -94,7 +96,7 @@ func (p *Provider) push(ctx context.Context, c caller, q *request, handle string
 
 // openPushed is the authorization endpoint for a pushed request: client_id and request_uri are all
 // that counts there. It is used up when it is answered, not when it is opened, so a page may be
-// loaded again (FAPI 2.0 Security Profile, section 5.3.2.2, note 3).
+// loaded again (RFC 9126, section 4).
 func (p *Provider) openPushed(w http.ResponseWriter, r *http.Request, c *client.Client, handle string) error {
 	gone := p.refusePage("pushed", fault.Expired)
 	if !secretForm(handle) {

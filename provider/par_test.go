@@ -338,6 +338,25 @@ func TestPARReusedRequestURI(t *testing.T) {
 	})
 }
 
+// Who reads the log or the stores learns nothing that opens a request or redeems its code.
+func TestPushedRequestsAreKeptSecret(t *testing.T) {
+	each(t, func(t *testing.T, idp *idptest.IDP) {
+		b := addBank(t, idp, "bank1")
+		f := b.flow("openid profile", "response_mode", "jwt", "login_hint", "someone-special")
+		address, browser := b.push(f), idp.Browser()
+		_, handle, _ := strings.Cut(address, url.QueryEscape("request_uri:"))
+		page := browser.Get(address)
+		database, values := idp.Kept()
+		response := browser.Through(page, idp.Person("M1")).WantLeft(bankRedirect).Get("response")
+		unlogged(t, idp, handle, response, f.State, "someone-special")
+		for _, secret := range []string{handle, f.State, "someone-special"} {
+			if len(secret) < 15 || strings.Contains(database, secret) || strings.Contains(values, secret) {
+				t.Errorf("%q is kept in clear", secret)
+			}
+		}
+	})
+}
+
 func TestPARExpiry(t *testing.T) {
 	idp := one(t)
 	b := addBank(t, idp, "bank1")

@@ -54,7 +54,8 @@ type Clients interface {
 // Accounts finds the holder. fault.NotFound when there is none.
 type Accounts interface {
 	ByID(ctx context.Context, id account.ID) (account.Account, error)
-	// HolderAt returns with the holder what they agreed to at a client, as consent.Cover wants it.
+	// HolderAt returns, in one exchange, the holder and what consent.Cover wants to know: their
+	// newest grants at a client, one per purpose, withdrawn ones included.
 	HolderAt(ctx context.Context, id account.ID, c client.ID) (account.Account, []consent.Grant, error)
 }
 

@@ -170,3 +170,36 @@ func sendAs(t *testing.T, b *idptest.Browser, on *idptest.IDP, path string, body
 	}
 	return to.Query().Get("code")
 }
+
+// However many tabs open one pushed request at once, on whichever instance, it gives one code; and
+// however often one signed assertion is sent at once, it pushes one request.
+func TestOnePushedRequestOneCode(t *testing.T) {
+	each(t, func(t *testing.T, idp *idptest.IDP) {
+		b := addBank(t, idp, "bank1")
+		instances := [2]*idptest.IDP{idp, idp.Twin()}
+		browser := idp.Browser()
+		browser.Through(browser.Get(b.push(b.flow("openid profile"))), idp.Person("M1")).WantLeft(bankRedirect)
+		address := b.push(b.flow("openid profile"))
+		var codes, requests atomic.Int64
+		race(instances, func(_ int, on *idptest.IDP) {
+			if sendAs(t, browser, on, address, nil) != "" {
+				codes.Add(1)
+			}
+		})
+		if n := codes.Load(); n != 1 {
+			t.Errorf("64 openings gave %d codes", n)
+		}
+		form := b.authenticated(b.flow("openid profile").Query)
+		race(instances, func(_ int, on *idptest.IDP) {
+			switch status, _, answer := on.Post("/oauth2/par", form); {
+			case status == http.StatusCreated:
+				requests.Add(1)
+			case status != http.StatusUnauthorized || answer["error"] != "invalid_client":
+				t.Errorf("%d %v", status, answer)
+			}
+		})
+		if n := requests.Load(); n != 1 {
+			t.Errorf("64 pushes with one assertion gave %d requests", n)
+		}
+	})
+}

@@ -22,12 +22,17 @@ import (
 // enrolled enters a member of the cast and returns the account as it was entered.
 func enrolled(t *testing.T, e storagetest.Engine, key string) account.Account {
 	t.Helper()
+	return enrolledAs(t, e, key, account.NewID())
+}
+
+func enrolledAs(t *testing.T, e storagetest.Engine, key string, id account.ID) account.Account {
+	t.Helper()
 	now := e.Now().UTC().Truncate(time.Microsecond)
 	for _, p := range cast.People(now) {
 		if p.Key != key {
 			continue
 		}
-		a, err := p.Account(account.NewID(), now)
+		a, err := p.Account(id, now)
 		ok(t, err)
 		ok(t, e.Store.CreateAccount(t.Context(), a, secretsOf(a, now), about(a.ID, audit.AccountCreated, now)))
 		return a

@@ -28,14 +28,9 @@ const latestConsents = `SELECT ` + consentColumns + ` FROM consents
 	WHERE account_id = $1 AND client_id = $2 AND replaced_at IS NULL AND NOT share
 	ORDER BY given_at DESC, id DESC`
 
-// Latest returns the newest grants of the account at the client, one per purpose.
-func (s *Store) Latest(ctx context.Context, holder account.ID, c client.ID) ([]consent.Grant, error) {
-	grants, err := sqldb.Many(ctx, s.db, scanConsent, latestConsents, holder, c)
-	return onePerPurpose(grants), err
-}
-
-// HolderAt reads an account and what Latest returns of it, in one exchange. fault.NotFound when
-// there is no such account.
+// HolderAt reads an account and its newest grants at a client, newest first, one per purpose,
+// withdrawn ones included, those given for one sharing not: in one exchange. fault.NotFound when there
+// is no such account.
 func (s *Store) HolderAt(ctx context.Context, holder account.ID, c client.ID) (account.Account, []consent.Grant, error) {
 	var holders []account.Account
 	var grants []consent.Grant

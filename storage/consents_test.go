@@ -66,6 +66,8 @@ func TestConsentComesBackAsRecorded(t *testing.T) {
 	t.Parallel()
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
 		g := given("c1", e.Now())
+		enrolledAs(t, e, "M1", "a1")
+		enrolledAs(t, e, "M2", "a2")
 		before := e.Exchanges.Load()
 		if diff := cmp.Diff(g, record(t, e.Store, g)); diff != "" {
 			t.Errorf("recorded: %s", diff)
@@ -73,18 +75,25 @@ func TestConsentComesBackAsRecorded(t *testing.T) {
 		if n := e.Exchanges.Load() - before; n > 1 {
 			t.Errorf("recording took %d exchanges", n)
 		}
-		latest, err := e.Store.Latest(t.Context(), "a1", "bank")
-		if err != nil {
-			t.Fatal(err)
+		before = e.Exchanges.Load()
+		holder, latest, err := e.Store.HolderAt(t.Context(), "a1", "bank")
+		if err != nil || holder.ID != "a1" {
+			t.Fatal(holder.ID, err)
+		}
+		if n := e.Exchanges.Load() - before; n != 1 {
+			t.Errorf("reading holder and consents took %d exchanges", n)
 		}
 		if diff := cmp.Diff([]consent.Grant{g}, latest); diff != "" {
 			t.Errorf("latest: %s", diff)
+		}
+		if _, _, err := e.Store.HolderAt(t.Context(), "a3", "bank"); !errors.Is(err, fault.NotFound) {
+			t.Errorf("nobody: %v", err)
 		}
 		for _, other := range []struct {
 			holder account.ID
 			client client.ID
 		}{{"a2", "bank"}, {"a1", "airline"}} {
-			if latest, err := e.Store.Latest(t.Context(), other.holder, other.client); err != nil || len(latest) != 0 {
+			if _, latest, err := e.Store.HolderAt(t.Context(), other.holder, other.client); err != nil || len(latest) != 0 {
 				t.Errorf("latest of %v: %v, %v", other, latest, err)
 			}
 		}
@@ -106,7 +115,8 @@ func TestLatestIsTheNewestOfEachPurpose(t *testing.T) {
 		record(t, e.Store, loan)
 		record(t, e.Store, given("new", now.Add(2*time.Second)))
 		record(t, e.Store, share)
-		latest, err := e.Store.Latest(t.Context(), "a1", "bank")
+		enrolledAs(t, e, "M1", "a1")
+		_, latest, err := e.Store.HolderAt(t.Context(), "a1", "bank")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +126,7 @@ func TestLatestIsTheNewestOfEachPurpose(t *testing.T) {
 		if _, err := e.Store.Withdraw(t.Context(), "a1", "new", now, audit.Event{At: now, Action: audit.ConsentWithdrawn}); err != nil {
 			t.Fatal(err)
 		}
-		latest, err = e.Store.Latest(t.Context(), "a1", "bank")
+		_, latest, err = e.Store.HolderAt(t.Context(), "a1", "bank")
 		if err != nil {
 			t.Fatal(err)
 		}

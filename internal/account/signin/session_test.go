@@ -9,6 +9,7 @@ import (
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/account/signin"
 	"eid.example/idp/internal/audit"
+	"eid.example/idp/internal/expiring"
 )
 
 func TestAPlantedSessionCookieIsWorthNothing(t *testing.T) {
@@ -126,6 +127,31 @@ func TestALiveSessionCostsOneExchange(t *testing.T) {
 	s.Session(req)
 	if store.calls != 6 {
 		t.Fatalf("%d exchanges, want 6: one more after a minute, to keep the session alive", store.calls)
+	}
+}
+
+func TestAnotherValueIsReadInTheExchangeOfTheSession(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	b := r.browser()
+	b.signIn("next=/done", "M1")
+	store := &countingStore{Store: r.engine.Expiring}
+	s := r.serviceWith(func(d *signin.Deps) { d.Sessions = store })
+	other := expiring.Request.Of("other")
+	must(t, r.engine.Expiring.Put(t.Context(), other, []byte("value"), time.Minute))
+	for _, cookie := range []string{b.cookie("idp_session"), "unknown", ""} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		must(t, err)
+		if cookie != "" {
+			req.AddCookie(&http.Cookie{Name: "idp_session", Value: cookie})
+		}
+		session, ok, beside, err := s.SessionBeside(req, other)
+		if err != nil || string(beside.Data) != "value" || ok != (cookie == b.cookie("idp_session")) || ok != (session.Account == r.ids["M1"]) {
+			t.Errorf("cookie %q: %v %v %q %v", cookie, session.Account, ok, beside.Data, err)
+		}
+	}
+	if store.calls != 3 {
+		t.Errorf("%d exchanges for three requests", store.calls)
 	}
 }
 
