@@ -62,12 +62,6 @@ func (p *Provider) tokenOf(code string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// grantStep stores a grant under its access token.
-func grantStep(token string, g grant, ttl time.Duration) (expiring.Step, error) {
-	value, err := json.Marshal(g)
-	return expiring.Step{Do: expiring.DoPut, Key: expiring.Grant.Of(token), Value: value, TTL: ttl}, err
-}
-
 // secretForm reports whether s can be a code or token of ours at all: 43 base64url characters.
 // Everything else is refused before any store is asked.
 func secretForm(s string) bool { return challengeForm.MatchString(s) }

@@ -224,8 +224,8 @@ func TestPARClientAuthentication(t *testing.T) {
 		wantError(t, "again", status, h, answer, 401, "invalid_client")
 	})
 	t.Run("ensure-signed-client-assertion-with-RS256-fails", func(t *testing.T) {
-		weak := addBank(t, idp, "weak")
-		weak = addClient(t, idp, newKey(t, client.RS256), *known(t, idp, "weak"))
+		addBank(t, idp, "weak")
+		weak := addClient(t, idp, newKey(t, client.RS256), *known(t, idp, "weak"))
 		weak.refused("RS256", weak.flow("openid profile").Query, "invalid_client")
 	})
 	t.Run("no authentication", func(t *testing.T) {

@@ -122,7 +122,7 @@ func TestBasicIDTokenSignature(t *testing.T) {
 	}
 	for client, alg := range map[string]jose.SignatureAlgorithm{"portal": jose.ES256, "legacy": jose.RS256} {
 		tokens := signedIn(idp, idp.Flow(client, "openid", "vn_purpose", "sign_in"))
-		jws, err := jose.ParseSigned(tokens.ID, []jose.SignatureAlgorithm{alg})
+		jws, err := jose.ParseSignedCompact(tokens.ID, []jose.SignatureAlgorithm{alg})
 		if err != nil {
 			t.Fatalf("%s: %v", client, err)
 		}
