@@ -374,7 +374,7 @@ func TestDeviceDeclined(t *testing.T) {
 // TestDeviceStepUp: what the service or the item needs is asked of the holder as in any request.
 func TestDeviceStepUp(t *testing.T) {
 	each(t, func(t *testing.T, idp *idptest.IDP) {
-		kiosks(t, idp, "demo-bank")
+		kiosks(t, idp, "demo-counter")
 		k := startKiosk(t, idp, "counter", "openid profile vn_pid vn_id_card address")
 		b, page := holderAt(idp, "M1", "/device")
 		page = typed(page, k.shown).Submit("device-continue")
