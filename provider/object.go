@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// objectWindow is how long a request object of a regulated client may live, and how old it may
-	// be (FAPI 2.0 Message Signing, section 5.3.1).
+	// objectWindow is how far exp of a regulated client may lie after nbf; one that has not expired
+	// was then made within the hour (FAPI 2.0 Message Signing, section 5.3.1).
 	objectWindow = time.Hour
 	// clockTolerance is how far the clock of a client may be off.
 	clockTolerance = 10 * time.Second
@@ -107,8 +107,6 @@ func (f frame) checkTimes(c *client.Client, now time.Time) error {
 		return invalidObject("it has expired")
 	case f.From != nil && *f.From > seconds(now.Add(clockTolerance)):
 		return invalidObject("nbf lies in the future")
-	case strict && *f.From < seconds(now.Add(-objectWindow-clockTolerance)):
-		return invalidObject("nbf is more than 60 minutes ago")
 	case strict && *f.Expires-*f.From > objectWindow.Seconds():
 		return invalidObject("exp is more than 60 minutes after nbf")
 	}
