@@ -188,6 +188,7 @@ func (nobody) Find(context.Context, client.ID) (*client.Client, error) { return 
 type noCertificates struct{}
 
 func (noCertificates) Of(*http.Request) *x509.Certificate { return nil }
+func (noCertificates) Methods() []client.AuthMethod       { return nil }
 func (noCertificates) Listener(*http.Request) bool        { return false }
 func (noCertificates) Matches(*x509.Certificate, *client.Client, jose.JSONWebKeySet) error {
 	return fault.Denied

@@ -116,6 +116,8 @@ type Certificates interface {
 	Listener(r *http.Request) bool
 	// Matches reports whether the certificate is that of the client, as it is registered.
 	Matches(cert *x509.Certificate, c *client.Client, keys jose.JSONWebKeySet) error
+	// Methods are the ways to authenticate by certificate; none where no certificate can arrive.
+	Methods() []client.AuthMethod
 }
 
 // Lifetimes are settings; the defaults are in CONTRACT.md and in DefaultLifetimes.

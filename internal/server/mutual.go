@@ -20,8 +20,9 @@ import (
 // certificates are the client certificates of connections: of the mutual-TLS listener, or handed on
 // by a trusted proxy.
 type certificates struct {
-	roots *x509.CertPool // authorities of client certificates; nil: none is trusted
-	now   func() time.Time
+	arrive bool           // by the mutual-TLS listener or from a proxy
+	roots  *x509.CertPool // authorities of client certificates; nil: none is trusted
+	now    func() time.Time
 }
 
 // Of returns the certificate that came with a request; nil when there is none.
@@ -40,9 +41,20 @@ func (c certificates) Matches(cert *x509.Certificate, of *client.Client, keys jo
 	return mtls.Matches(cert, c.roots, of, keys, c.now())
 }
 
+// Methods are the ways to authenticate by certificate.
+func (c certificates) Methods() []client.AuthMethod {
+	switch {
+	case !c.arrive:
+		return nil
+	case c.roots == nil:
+		return []client.AuthMethod{client.SelfSignedTLS}
+	}
+	return []client.AuthMethod{client.TLS, client.SelfSignedTLS}
+}
+
 // openCertificates reads the authorities of client certificates.
 func (c Config) openCertificates(now func() time.Time) (certificates, error) {
-	out := certificates{now: now}
+	out := certificates{arrive: c.MTLSListen != "" || c.ClientCertHeader != "", now: now}
 	if c.ClientCAFile == "" {
 		return out, nil
 	}

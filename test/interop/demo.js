@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const offsets = [0, 11, 12, 13, 19] // of the demo's ports
+const offsets = [0, 1, 11, 12, 13, 19] // of the demo's ports
 
 async function free(port) {
   const server = createServer()

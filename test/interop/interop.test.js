@@ -29,7 +29,7 @@ async function party(key, authentication, options) {
 
 const tool = () => party('tool', client.None())
 const portal = (options) => party('portal', client.ClientSecretBasic(demo.client('portal').secret), options)
-const bank = () => party('bank', client.ClientSecretPost(demo.client('bank').secret))
+const counter = () => party('counter', client.ClientSecretPost(demo.client('counter').secret))
 
 // An authorization request with PKCE, state and nonce, and what has to be checked of its answer.
 async function request({ config, redirect }, parameters) {
@@ -133,10 +133,52 @@ describe('openid-client', () => {
   })
 
   test('client_secret_post, acr of the registration', async () => {
-    const rp = await bank()
+    const rp = await counter()
     const { claims, browser } = await signIn(rp, demo.person('M1'), { scope: 'openid profile vn_pid vn_id_card address' })
     assert.equal(claims.acr, acr(2))
     assert.deepEqual(browser.trail, ['login', 'otp', 'consent'])
+  })
+
+  // A bank as FAPI 2.0 asks for, message signing included.
+  test('private_key_jwt, PAR, a signed request, a signed answer, DPoP', async () => {
+    const facts = demo.client('bank')
+    const key = { key: await jose.importJWK(facts.jwk, 'ES256'), kid: facts.jwk.kid }
+    const config = await client.discovery(new URL(demo.issuer), facts.id,
+      { id_token_signed_response_alg: 'ES256', authorization_signed_response_alg: 'ES256' }, client.PrivateKeyJwt(key))
+    client.enableNonRepudiationChecks(config)
+    client.useJwtResponseMode(config)
+    const DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair('ES256'))
+
+    const pkceCodeVerifier = client.randomPKCECodeVerifier()
+    const checks = { pkceCodeVerifier, expectedState: client.randomState(), expectedNonce: client.randomNonce(), idTokenExpected: true }
+    const redirect = facts.redirect_uris[0]
+    const signed = await client.buildAuthorizationUrlWithJAR(config, {
+      redirect_uri: redirect, scope: 'openid profile vn_pid vn_id_card address offline_access', state: checks.expectedState, nonce: checks.expectedNonce,
+      code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier), code_challenge_method: 'S256', response_mode: 'jwt', response_type: 'code',
+      authorization_details: JSON.stringify([{ type: 'account_opening', product: 'payment_account', purpose: 'account_opening' }]),
+    }, key)
+    const url = await client.buildAuthorizationUrlWithPAR(config, signed.searchParams, { DPoP })
+    assert.deepEqual([...url.searchParams.keys()].sort(), ['client_id', 'request_uri'])
+
+    const browser = new Browser(demo)
+    const answer = await browser.act(url, demo.person('M1'), { stop: redirect, items: ['offline_access'] })
+    assert.ok(answer instanceof URL, `${answer.url} ${url} ${browser.trail} ${answer.text?.()}`)
+    assert.deepEqual([...answer.searchParams.keys()], ['response'])
+    const tokens = await client.authorizationCodeGrant(config, answer, checks, undefined, { DPoP })
+    assert.equal(tokens.token_type, 'dpop')
+    assert.equal(tokens.authorization_details[0].product, 'payment_account')
+    assert.equal(tokens.claims().acr, acr(2))
+    const person = await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub, { DPoP })
+    assert.equal(person.vn_pid, demo.person('M1').number)
+    // The same token with another key is worth nothing; with none, neither.
+    const stolen = { DPoP: client.getDPoPHandle(config, await client.randomDPoPKeyPair('ES256')) }
+    for (const options of [stolen, undefined]) await assert.rejects(client.fetchUserInfo(config, tokens.access_token, person.sub, options))
+    const renewed = await client.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP })
+    assert.equal((await client.fetchUserInfo(config, renewed.access_token, person.sub, { DPoP })).vn_pid, person.vn_pid)
+    // Without PAR nothing begins.
+    const page = await new Browser(demo).act(signed, demo.person('M1'), { stop: redirect })
+    assert.ok(page instanceof Page || page.searchParams.has('error') || page.searchParams.has('response'))
+    assert.ok(!(page instanceof URL && page.searchParams.has('code')))
   })
 
   test('acr_values, then an essential acr that cannot be had', async () => {
