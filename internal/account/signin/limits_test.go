@@ -247,6 +247,18 @@ func TestCodesExpireAndAreRationed(t *testing.T) {
 	}
 }
 
+// TestACodeOfAnotherBrowserIsAWrongCode: a second browser that comes too soon gets no code, and is
+// told so; what the first one was sent does not open it.
+func TestACodeOfAnotherBrowserIsAWrongCode(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	first := r.atCode("M1")
+	second := r.browser()
+	second.signIn("flow=bank", "M1").want(429, "Chưa thể gửi mã mới", `id="otp"`)
+	second.post("/signin/code?flow=bank", "otp", r.code()).want(422, "không đúng").lacks("done")
+	first.post("/signin/code?flow=bank", "otp", r.code()).want(200, "urn:vn:eid:acr:2")
+}
+
 func TestOneCodeOpensOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

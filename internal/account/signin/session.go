@@ -294,6 +294,9 @@ const raiseWait = 2 * time.Second
 // presses the button twice: so this one brings the cookie as well.
 func (s *Service) raisedMeanwhile(w http.ResponseWriter, r *http.Request, session account.Session, code string) (bool, error) {
 	used, err := s.Codes.CodeOf(r.Context(), session.ID)
+	if errors.Is(err, fault.NotFound) {
+		return false, nil // none was sent for this session: too soon after another
+	}
 	if err != nil {
 		return false, fmt.Errorf("code sent twice: %w", err)
 	}
