@@ -57,7 +57,8 @@ func TestConfigDiscoveryEndpointVerification(t *testing.T) {
 			"code_challenge_methods_supported": {"S256"}, "scopes_supported": {"openid", "profile", "offline_access"}, "claims_supported": {"sub", "name", "acr"},
 			"grant_types_supported": {"authorization_code", "refresh_token", "client_credentials"}, "response_modes_supported": {"query", "form_post", "jwt", "query.jwt", "fragment.jwt", "form_post.jwt"},
 			"request_object_signing_alg_values_supported": {"RS256", "ES256", "PS256", "EdDSA"}, "authorization_signing_alg_values_supported": {"ES256"}, "authorization_details_types_supported": {"account_opening"},
-			"token_endpoint_auth_methods_supported": {"client_secret_basic", "client_secret_post", "none"}, "ui_locales_supported": {"vi", "en"},
+			"token_endpoint_auth_methods_supported":            {"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
+			"token_endpoint_auth_signing_alg_values_supported": {"ES256", "PS256", "EdDSA"}, "dpop_signing_alg_values_supported": {"ES256", "PS256", "EdDSA"}, "ui_locales_supported": {"vi", "en"},
 			"acr_values_supported": {"urn:vn:eid:acr:1", "urn:vn:eid:acr:2"}, "prompt_values_supported": {"none", "login", "consent", "select_account"},
 		} {
 			list, _ := m[name].([]any)
