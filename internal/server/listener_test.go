@@ -28,8 +28,8 @@ import (
 	"eid.example/idp/internal/server"
 )
 
-// serve runs a server on a free port until the test ends.
-func serve(t *testing.T, s *server.Server) string {
+// serve runs a server on a free port until the test ends; mutual are listeners for mutual TLS.
+func serve(t *testing.T, s *server.Server, mutual ...net.Listener) string {
 	t.Helper()
 	public, err := server.Listen("127.0.0.1:0")
 	if err != nil {
@@ -42,7 +42,7 @@ func serve(t *testing.T, s *server.Server) string {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- s.Serve(ctx, server.Listeners{Public: []net.Listener{public}, Ops: []net.Listener{ops}})
+		done <- s.Serve(ctx, server.Listeners{Public: []net.Listener{public}, Mutual: mutual, Ops: []net.Listener{ops}})
 	}()
 	t.Cleanup(func() {
 		stop()
