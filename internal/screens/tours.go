@@ -11,6 +11,7 @@ func demoTours() []tour {
 		{"level-1", levelOneTour},
 		{"bank", bankTour},
 		{"airline", airlineTour},
+		{"device", deviceTour},
 		{"qr", qrTour},
 		{"account", accountTour},
 		{"mistakes", mistakesTour},
@@ -160,6 +161,35 @@ func airlineTour(v *visit) {
 	v.shot("gate")
 }
 
+// deviceTour is a kiosk at the airport that a person helps with a telephone.
+func deviceTour(v *visit) {
+	who, code := v.levelTwo(), v.kiosk()
+	v.open("/device")
+	v.expect("#login-form")
+	v.signIn(who)
+	v.expect("#device-form")
+	v.shot("code")
+	v.fill("user-code", "BCDF-GHJK")
+	v.press("#device-submit")
+	v.expect("#user-code-error")
+	v.shot("wrong-code")
+	v.fill("user-code", code)
+	v.press("#device-submit")
+	v.expect("#device-continue")
+	v.shot("warning")
+	v.press("#device-continue")
+	v.expect("#consent-form")
+	v.shot("consent")
+	v.agree(who)
+	v.expect("#device-approved")
+	v.shot("approved")
+	v.open("/device?user_code=" + v.kiosk())
+	v.press("#device-submit")
+	v.press("#device-deny")
+	v.expect("#device-declined")
+	v.shot("declined")
+}
+
 func qrTour(v *visit) {
 	v.open("/qr")
 	v.shot("not-signed-in")
@@ -278,6 +308,18 @@ func (v *visit) code(key string) string {
 		return ""
 	}
 	code, err := v.world.code(v.ctx, p.Phone)
+	if err != nil {
+		v.err = err
+	}
+	return code
+}
+
+// kiosk is the code that a kiosk of the airline shows.
+func (v *visit) kiosk() string {
+	if v.err != nil {
+		return ""
+	}
+	code, err := v.world.userCode(v.ctx)
 	if err != nil {
 		v.err = err
 	}
