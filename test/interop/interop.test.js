@@ -180,6 +180,31 @@ describe('openid-client', () => {
     assert.ok(straight instanceof Page && straight.status === 400, 'not even the address of a request that was not pushed is used')
   })
 
+  // A kiosk of the airline; the person helps with a telephone.
+  test('device grant: pending, then agreed to', async () => {
+    const facts = demo.client('airline')
+    const config = await client.discovery(new URL(demo.issuer), facts.id, { client_secret: facts.secret, id_token_signed_response_alg: 'ES256' },
+      client.ClientSecretBasic(facts.secret))
+    client.enableNonRepudiationChecks(config)
+    const shown = await client.initiateDeviceAuthorization(config, { scope: 'openid profile', vn_purpose: 'check_in' })
+    const waiting = client.genericGrantRequest(config, 'urn:ietf:params:oauth:grant-type:device_code', { device_code: shown.device_code })
+    await refused(waiting, 'authorization_pending')
+
+    const person = demo.person('M10')
+    const browser = new Browser(demo)
+    const code = await browser.act(shown.verification_uri_complete, person)
+    const warning = await browser.submit(code, 'device-submit', [['user_code', shown.user_code]])
+    const asked = await browser.submit(warning, 'device-continue', [['action', 'continue']])
+    const approved = asked.has('consent-form') ? await browser.submit(asked, 'consent-form',
+      [...(asked.has('passcode') ? [['passcode', person.passcode]] : []), ['decision', 'allow']]) : asked
+    assert.ok(approved.has('device-approved'), approved.text())
+
+    const tokens = await client.pollDeviceAuthorizationGrant(config, shown)
+    assert.ok(tokens.claims().sub)
+    assert.equal((await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub)).name, person.name)
+    await refused(client.genericGrantRequest(config, 'urn:ietf:params:oauth:grant-type:device_code', { device_code: shown.device_code }), 'invalid_grant')
+  })
+
   test('acr_values, then an essential acr that cannot be had', async () => {
     const rp = await tool()
     const { claims, browser } = await signIn(rp, demo.person('M9'), { acr_values: acr(2) })
