@@ -38,6 +38,7 @@ type Ask struct {
 	Action    string // where the form posts to: a local path
 	Finish    string // where the answer may lead the browser (redirect_uri): allowed in form-action
 	Share     bool   // QR sharing: the passcode is due whatever the items are
+	Device    bool   // the relying party waits on a device: nobody returns to it by browser
 	Offline   bool   // the relying party asks to come back while the holder is away (offline_access)
 	RequestID string // names the request; one request has one record, however often its form is sent
 }

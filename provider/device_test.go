@@ -359,7 +359,11 @@ func TestDeviceDeclined(t *testing.T) {
 		}
 		decline("at the warning", "M1", "legacy", func(b *idptest.Browser, p *idptest.Page) *idptest.Page { return p.Submit("device-deny") })
 		decline("at the consent screen", "M1", "legacy", func(b *idptest.Browser, p *idptest.Page) *idptest.Page {
-			return p.Submit("device-continue").Want(http.StatusOK).Submit("consent-deny")
+			p = p.Submit("device-continue").Want(http.StatusOK)
+			if !strings.Contains(p.Text(), "thiết bị không được đăng nhập") {
+				t.Errorf("the screen does not tell what refusing does: %s", p.Text())
+			}
+			return p.Submit("consent-deny")
 		})
 		decline("level 1 at a service of level 2", "M2", "airline", func(b *idptest.Browser, p *idptest.Page) *idptest.Page {
 			p = p.Submit("device-continue")

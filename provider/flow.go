@@ -275,7 +275,7 @@ func (p *Provider) atConsent(w http.ResponseWriter, r *http.Request) (s situatio
 	}
 	return s, &consent.Ask{
 		Account: s.holder, Session: s.session, Client: c, Purpose: s.purpose, Items: s.items, Reason: reason, Prior: prior,
-		Action: "/consent?flow=" + q.ID, Finish: q.RedirectURI, Offline: q.offline(), RequestID: q.ID, Details: q.inWords(),
+		Action: "/consent?flow=" + q.ID, Finish: q.RedirectURI, Device: q.Device != nil, Offline: q.offline(), RequestID: q.ID, Details: q.inWords(),
 	}, true, nil
 }
 
