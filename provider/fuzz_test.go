@@ -151,7 +151,7 @@ func FuzzTokenForm(f *testing.F) {
 	}
 	p := parser()
 	p.Clients = nobody{}
-	p.library = newLibrary(p)
+	p.endpoints = newLibrary(p)
 	handlers := map[string]func(http.ResponseWriter, *http.Request) error{
 		"/oauth2/token": p.protocol(p.grantTypes(p.fromLibrary)), "/oauth2/revoke": p.protocol(p.fromLibrary), "/oauth2/introspect": p.protocol(p.introspect),
 		"/oauth2/par": p.protocol(p.par)}

@@ -30,7 +30,7 @@ func newLibrary(p *Provider) http.Handler {
 
 // fromLibrary serves a request through the library's router.
 func (p *Provider) fromLibrary(w http.ResponseWriter, r *http.Request) error {
-	p.library.ServeHTTP(w, r)
+	p.endpoints.ServeHTTP(w, r)
 	return nil
 }
 

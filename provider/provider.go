@@ -163,7 +163,7 @@ type Provider struct {
 	Deps
 	pages     *web.Pages
 	discovery document
-	library   http.Handler // zitadel/oidc's router over our op.Server
+	endpoints http.Handler // zitadel/oidc's router over our op.Server
 
 	subjectKey, codeKey, refreshKey, userCodeKey []byte
 	nonces                                       dpop.Nonces
@@ -180,7 +180,7 @@ func New(d Deps) (*Provider, error) {
 	p.userCodeKey = d.Keys.Secret("user code")
 	p.nonces = dpop.Nonces{Key: d.Keys.Secret("dpop nonce"), Now: d.Now}
 	p.discovery = p.describe()
-	p.library = newLibrary(p)
+	p.endpoints = newLibrary(p)
 	return p, nil
 }
 
