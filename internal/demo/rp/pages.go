@@ -170,11 +170,6 @@ func (v *Visit) Render(status int, page string, data any) error {
 	return err
 }
 
-// Text returns a text in the visit's language, with {0}, {1}, ... filled in.
-func (v *Visit) Text(key string, args ...any) string {
-	return fill(v.app.pages.texts[v.Lang][key], args)
-}
-
 func fill(text string, args []any) string {
 	for i, a := range args {
 		text = strings.ReplaceAll(text, "{"+strconv.Itoa(i)+"}", fmt.Sprint(a))
