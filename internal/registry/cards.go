@@ -42,11 +42,7 @@ const largestPortrait = 96 << 10
 type cardsHTTP struct{ *connector }
 
 func (c cardsHTTP) Card(ctx context.Context, number account.NationalID, scopes []policy.Scope) (CardFile, error) {
-	return ask[CardFile](ctx, c.connector, question{
-		path:   "v1/cards/" + number.Reveal(),
-		query:  partsFor(scopes, cardParts),
-		number: number.Reveal(), scopes: scopes,
-	})
+	return ask[CardFile](ctx, c.connector, recordOf(number, "v1/cards/").parts(scopes, cardParts))
 }
 
 var cardParts = map[policy.Scope]string{policy.IDCard: "card", policy.Portrait: "portrait"}

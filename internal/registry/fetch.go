@@ -9,9 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
+	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/fault"
 	"eid.example/idp/internal/policy"
 )
@@ -143,6 +146,23 @@ type question struct {
 	query  url.Values
 	number string // the holder's number, which the answer must repeat
 	scopes []policy.Scope
+}
+
+// recordOf asks for the record of a holder, found by the number at the end of the path.
+func recordOf(number account.NationalID, path string) question {
+	return question{path: path + number.Reveal(), number: number.Reveal()}
+}
+
+// parts asks for no more of the record than the scopes need.
+func (q question) parts(scopes []policy.Scope, parts map[policy.Scope]string) question {
+	var wanted []string
+	for _, s := range scopes {
+		if part := parts[s]; part != "" && !slices.Contains(wanted, part) {
+			wanted = append(wanted, part)
+		}
+	}
+	q.query, q.scopes = url.Values{"parts": {strings.Join(wanted, ",")}}, scopes
+	return q
 }
 
 // ask puts the question and returns the whole, checked answer. Errors wrap one of this package's.

@@ -47,7 +47,7 @@ var (
 type healthInsuranceHTTP struct{ *connector }
 
 func (c healthInsuranceHTTP) Insured(ctx context.Context, number account.NationalID) (Insured, error) {
-	return ask[Insured](ctx, c.connector, question{path: "v1/insured/" + number.Reveal(), number: number.Reveal()})
+	return ask[Insured](ctx, c.connector, recordOf(number, "v1/insured/"))
 }
 
 func (i Insured) check(c *checks, _ []policy.Scope) {

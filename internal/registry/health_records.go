@@ -43,7 +43,7 @@ var icd10 = regexp.MustCompile(`^[A-Z][0-9][0-9A-Z](\.[0-9A-Z]{1,4})?$`)
 type healthRecordsHTTP struct{ *connector }
 
 func (c healthRecordsHTTP) Record(ctx context.Context, number account.NationalID) (Patient, error) {
-	return ask[Patient](ctx, c.connector, question{path: "v1/patients/" + number.Reveal(), number: number.Reveal()})
+	return ask[Patient](ctx, c.connector, recordOf(number, "v1/patients/"))
 }
 
 func (p Patient) check(c *checks, _ []policy.Scope) {

@@ -46,11 +46,7 @@ type ResidenceCard struct {
 type immigrationHTTP struct{ *connector }
 
 func (c immigrationHTTP) Foreigner(ctx context.Context, number account.NationalID, scopes []policy.Scope) (ForeignHolder, error) {
-	return ask[ForeignHolder](ctx, c.connector, question{
-		path:   "v1/foreigners/" + number.Reveal(),
-		query:  partsFor(scopes, foreignParts),
-		number: number.Reveal(), scopes: scopes,
-	})
+	return ask[ForeignHolder](ctx, c.connector, recordOf(number, "v1/foreigners/").parts(scopes, foreignParts))
 }
 
 var foreignParts = map[policy.Scope]string{

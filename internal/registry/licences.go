@@ -52,11 +52,7 @@ var licenceClasses = []string{"A1", "A", "B1", "B", "C1", "C", "D1", "D2", "D", 
 type licencesHTTP struct{ *connector }
 
 func (c licencesHTTP) Licences(ctx context.Context, number account.NationalID, scopes []policy.Scope) (DriverFile, error) {
-	return ask[DriverFile](ctx, c.connector, question{
-		path:   "v1/drivers/" + number.Reveal(),
-		query:  partsFor(scopes, driverParts),
-		number: number.Reveal(), scopes: scopes,
-	})
+	return ask[DriverFile](ctx, c.connector, recordOf(number, "v1/drivers/").parts(scopes, driverParts))
 }
 
 var driverParts = map[policy.Scope]string{policy.Driving: "licences", policy.Vehicle: "vehicles"}

@@ -2,9 +2,6 @@ package registry
 
 import (
 	"context"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"eid.example/idp/internal/account"
@@ -53,28 +50,13 @@ type Dependant struct {
 type peopleHTTP struct{ *connector }
 
 func (c peopleHTTP) Person(ctx context.Context, number account.NationalID, scopes []policy.Scope) (Person, error) {
-	return ask[Person](ctx, c.connector, question{
-		path:   "v1/citizens/" + number.Reveal(),
-		query:  partsFor(scopes, personParts),
-		number: number.Reveal(), scopes: scopes,
-	})
+	return ask[Person](ctx, c.connector, recordOf(number, "v1/citizens/").parts(scopes, personParts))
 }
 
 var personParts = map[policy.Scope]string{
 	policy.Profile: "identity", policy.Age: "identity", policy.PID: "identity",
 	policy.Civil: "civil", policy.Address: "residence", policy.Residence: "residence",
 	policy.Household: "household", policy.Dependants: "dependants",
-}
-
-// partsFor asks for no more of a record than the scopes need.
-func partsFor(scopes []policy.Scope, parts map[policy.Scope]string) url.Values {
-	var wanted []string
-	for _, s := range scopes {
-		if part := parts[s]; part != "" && !slices.Contains(wanted, part) {
-			wanted = append(wanted, part)
-		}
-	}
-	return url.Values{"parts": {strings.Join(wanted, ",")}}
 }
 
 func (p Person) check(c *checks, scopes []policy.Scope) {

@@ -43,7 +43,7 @@ var insuranceNumber = regexp.MustCompile(`^([0-9]{10}|[0-9]{12})$`)
 type socialInsuranceHTTP struct{ *connector }
 
 func (c socialInsuranceHTTP) Participation(ctx context.Context, number account.NationalID) (Participation, error) {
-	return ask[Participation](ctx, c.connector, question{path: "v1/participants/" + number.Reveal(), number: number.Reveal()})
+	return ask[Participation](ctx, c.connector, recordOf(number, "v1/participants/"))
 }
 
 func (p Participation) check(c *checks, _ []policy.Scope) {

@@ -27,7 +27,7 @@ var taxCode = regexp.MustCompile(`^([0-9]{10}|[0-9]{12}|[0-9]{13})$`)
 type taxCodesHTTP struct{ *connector }
 
 func (c taxCodesHTTP) TaxCode(ctx context.Context, number account.NationalID) (Taxpayer, error) {
-	return ask[Taxpayer](ctx, c.connector, question{path: "v1/taxpayers/" + number.Reveal(), number: number.Reveal()})
+	return ask[Taxpayer](ctx, c.connector, recordOf(number, "v1/taxpayers/"))
 }
 
 func (t Taxpayer) check(c *checks, _ []policy.Scope) {

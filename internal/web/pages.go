@@ -46,8 +46,9 @@ type FieldError struct {
 	Text  string // translated
 }
 
-// Pages reads pages/*.html and locales/{vi,en}.json of a feature; the shared layout and the
-// shared texts are added, and the feature may not redefine those. Both languages must have the
+// Pages reads pages/*.html and locales/{vi,en}.json of a feature, and partials/*.html for what
+// several of its pages share; the shared layout and the shared texts are added, and the feature
+// may not redefine those. Both languages must have the
 // same keys, and every text or asset that a template names literally must exist: a missing one
 // fails here, at start-up.
 func (s *Site) Pages(feature fs.FS) (*Pages, error) {
@@ -90,7 +91,11 @@ func parsePage(feature fs.FS, name, locale string, texts map[string]string) (*te
 	if err != nil {
 		return nil, err
 	}
-	if t, err = t.ParseFS(feature, name); err != nil {
+	partials, err := fs.Glob(feature, "partials/*.html")
+	if err != nil {
+		return nil, err
+	}
+	if t, err = t.ParseFS(feature, append(partials, name)...); err != nil {
 		return nil, err
 	}
 	return t, checkPage(t, texts)

@@ -19,7 +19,7 @@ import (
 	"eid.example/idp/internal/web"
 )
 
-//go:embed pages locales
+//go:embed pages partials locales
 var files embed.FS
 
 // Deps is what the sign-in stands on.
