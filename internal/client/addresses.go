@@ -126,3 +126,16 @@ func loopback(host string) bool {
 func within(host, domain string) bool {
 	return host == domain || strings.HasSuffix(host, "."+domain)
 }
+
+// SignInAddress is where a link of ours starts a sign-in at the service: third-party-initiated
+// login with nothing but the issuer in it (OpenID Connect Core, section 4). Empty: it takes none.
+func (c *Client) SignInAddress(issuer string) string {
+	u, err := url.Parse(c.InitiateLogin)
+	if c.InitiateLogin == "" || err != nil {
+		return ""
+	}
+	query := u.Query()
+	query.Set("iss", issuer)
+	u.RawQuery = query.Encode()
+	return u.String()
+}

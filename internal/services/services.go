@@ -39,6 +39,7 @@ type Clients interface {
 
 // Register is the page.
 type Register struct {
+	site    *web.Site
 	clients Clients
 	pages   *web.Pages
 }
@@ -49,7 +50,7 @@ func New(site *web.Site, clients Clients) (*Register, error) {
 	if err != nil {
 		return nil, fmt.Errorf("services: %w", err)
 	}
-	return &Register{clients: clients, pages: pages}, nil
+	return &Register{site: site, clients: clients, pages: pages}, nil
 }
 
 // Routes of the register.
@@ -68,6 +69,7 @@ type page struct {
 type service struct {
 	ID, Name, Domain string
 	Logo, Mark       string
+	SignIn           string // where the service starts a sign-in with us; empty: it has none
 	Home, Policy     string
 	Agreement        string
 	Agreed           time.Time // zero when there is none
@@ -98,7 +100,7 @@ func (g *Register) show(w http.ResponseWriter, r *http.Request) error {
 	}
 	for _, c := range clients {
 		if len(c.Purposes) > 0 && matches(c, p.Query) {
-			p.Services = append(p.Services, describe(c, locale))
+			p.Services = append(p.Services, g.describe(c, locale))
 		}
 	}
 	slices.SortStableFunc(p.Services, func(a, b service) int {
@@ -138,8 +140,9 @@ func matches(c client.Client, query string) bool {
 	return false
 }
 
-func describe(c client.Client, locale string) service {
-	s := service{ID: string(c.ID), Name: c.Name.In(locale), Domain: c.Domain, Home: c.HomeURI, Policy: c.PolicyURI, Agreement: c.Agreement.Number}
+func (g *Register) describe(c client.Client, locale string) service {
+	s := service{ID: string(c.ID), Name: c.Name.In(locale), Domain: c.Domain, Agreement: c.Agreement.Number,
+		SignIn: c.SignInAddress(g.site.URL("")), Home: c.HomeURI, Policy: c.PolicyURI}
 	if _, _, ok := c.Picture(); ok {
 		s.Logo = c.LogoAddress()
 	}

@@ -90,6 +90,22 @@ func TestRegisterShowsWhoMayAskForWhatAndWhy(t *testing.T) {
 	}
 }
 
+// OpenID Connect Core, section 4: the service starts the sign-in itself, told by whom it was sent.
+func TestServicesAreEnteredFromTheRegister(t *testing.T) {
+	t.Parallel()
+	clients := example(t)
+	for i := range clients.clients {
+		if clients.clients[i].ID == "savings-bank" {
+			clients.clients[i].InitiateLogin += "?branch=7&iss=https%3A%2F%2Felsewhere.example"
+		}
+	}
+	_, body := get(t, open(t, clients), "/services", "en")
+	const link = `href="https://savings.example/eid/login?branch=7&iss=https%3A%2F%2Fid.example" rel="noreferrer">Sign in to this service`
+	if !strings.Contains(body, link) || strings.Count(body, "Sign in to this service") != 1 {
+		t.Errorf("the one service that takes a sign-in from us has no such link: %s", body)
+	}
+}
+
 func TestClientsThatAskNobodyAreNotListed(t *testing.T) {
 	t.Parallel()
 	_, body := get(t, open(t, example(t)), "/services", "vi")

@@ -63,6 +63,18 @@ func TestOneSignInForThreeServices(t *testing.T) {
 	}
 }
 
+// The register of services is a way in: the service asks for the sign-in itself.
+func TestAServiceEnteredFromTheRegister(t *testing.T) {
+	idptest.Each(t, func(t *testing.T, idp *idptest.IDP) {
+		b, who := open(t, idp, "vi", phone), idp.Person("M1")
+		b.goTo(idp.URL + "/services")
+		b.press("sign-in-demo-airline")
+		b.signIn(who)
+		b.agree(who)
+		b.expect("boarding-pass")
+	})
+}
+
 // A level-1 citizen gets no further at the airline, learns why, and finds the way back.
 func TestLevelOneAtTheAirline(t *testing.T) {
 	for _, lang := range []string{"vi", "en"} {
