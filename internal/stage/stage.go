@@ -97,6 +97,7 @@ func (s *Stage) settle() {
 		}
 	}
 	if u, err := url.Parse(c.Issuer); err == nil && s.ports.mutual.port != "" {
+		c.MTLSListen = s.ports.mutual.listeners[0].Addr().String()
 		c.MTLSIssuer = "https://" + net.JoinHostPort(u.Hostname(), s.ports.mutual.port)
 	}
 	if s.options.Prefix == "" {

@@ -20,10 +20,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	jose "github.com/go-jose/go-jose/v4"
 
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
@@ -285,6 +288,57 @@ func TestHTTPSUnderAnyName(t *testing.T) {
 	b.submit("/consent", url.Values{"decision": {"allow"}, "passcode": {holder.Passcode}})
 	if !strings.HasPrefix(b.at.String(), idp.Facts.URLs["portal"]) || !strings.Contains(b.body, holder.Name) {
 		t.Errorf("ended at %s:\n%s", b.at, b.body)
+	}
+}
+
+// A demo that speaks TLS takes certificates of clients, and says so (RFC 8705, sections 3.3 and 5).
+func TestHTTPSTakesCertificatesOfClients(t *testing.T) {
+	t.Parallel()
+	const name = "id.thu-nghiem.example"
+	cert, key := selfSigned(t, name)
+	mine, myKey := selfSigned(t, "service.example")
+	pair, err := tls.LoadX509KeyPair(mine, myKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: pair.Leaf.PublicKey, Certificates: []*x509.Certificate{pair.Leaf}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "clients.yaml")
+	more := "clients: [{client_id: by-certificate, client_name: By certificate, class: regulated, grant_types: [client_credentials], " +
+		"token_endpoint_auth_method: self_signed_tls_client_auth, tls_client_certificate_bound_access_tokens: true, jwks: '" + string(keys) + "'}]"
+	if err := os.WriteFile(file, []byte(more), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	idp := idptest.New(t, func(o *stage.Options) {
+		o.Config.Issuer, o.Config.TLSCertFile, o.Config.TLSKeyFile, o.ClientsFile = "https://"+name, cert, key, file
+	})
+	b := &person{t: t, client: outside(t, idp, name, cert)}
+	b.get(idp.Facts.Issuer + "/.well-known/openid-configuration")
+	var metadata struct {
+		Methods []string `json:"token_endpoint_auth_methods_supported"`
+		Bound   bool     `json:"tls_client_certificate_bound_access_tokens"`
+		Aliases struct {
+			Token string `json:"token_endpoint"`
+		} `json:"mtls_endpoint_aliases"`
+	}
+	if err := json.Unmarshal([]byte(b.body), &metadata); err != nil || !metadata.Bound || !slices.Contains(metadata.Methods, "self_signed_tls_client_auth") {
+		t.Fatalf("%v %+v", err, metadata)
+	}
+	transport := b.client.Transport.(*http.Transport)
+	transport.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, strings.Replace(address, name, "127.0.0.1", 1))
+	}
+	res, err := b.client.PostForm(metadata.Aliases.Token, url.Values{"grant_type": {"client_credentials"}, "client_id": {"by-certificate"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		said, _ := io.ReadAll(res.Body) // for the report only
+		t.Errorf("the token endpoint answers %d %s", res.StatusCode, said)
 	}
 }
 
