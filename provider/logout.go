@@ -16,14 +16,23 @@ import (
 
 // logoutRequest is a checked RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0).
 type logoutRequest struct {
-	client  *client.Client // nil when nobody is named
-	session account.SessionID
-	to      string // registered post_logout_redirect_uri, with state; empty: our own page
+	client *client.Client // nil when nobody is named
+	hint   idTokenClaims  // zero without one
+	to     string         // registered post_logout_redirect_uri, with state; empty: our own page
 }
 
-// logoutGet ends the session. When the ID token of this very session vouches for the relying
-// party, at once; else after the holder has confirmed, so that no foreign page can sign anybody
-// out (ZF28, finding 0.10).
+// vouches reports whether the hint belongs to the session: it was issued in it, or, as one that
+// came of a refresh belongs to no session, to the person who is signed in (RP-Initiated Logout,
+// section 2).
+func (p *Provider) vouches(q logoutRequest, s account.Session) bool {
+	if q.hint.Session != "" {
+		return q.hint.Session == string(s.ID)
+	}
+	return q.hint.Subject != "" && q.hint.Subject == p.Subject(q.client, s.Account)
+}
+
+// logoutGet ends the session. When an ID token vouches for the relying party, at once; else after
+// the holder has confirmed, so that no foreign page can sign anybody out (ZF28, finding 0.10).
 func (p *Provider) logoutGet(w http.ResponseWriter, r *http.Request) error {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -45,7 +54,7 @@ func (p *Provider) logoutGet(w http.ResponseWriter, r *http.Request) error {
 		return err
 	case !signedIn:
 		return p.loggedOut(w, r, q.to)
-	case q.session != "" && q.session == session.ID:
+	case p.vouches(q, session):
 		return p.endSession(w, r, q.to)
 	}
 	page := logoutPage{Form: p.sealLogout(q.to)}
@@ -77,14 +86,14 @@ func (p *Provider) readLogout(r *http.Request, v url.Values) (q logoutRequest, e
 	}
 	id := client.ID(v.Get("client_id"))
 	if hint := v.Get("id_token_hint"); hint != "" {
-		claims, err := p.readIDToken(hint)
+		q.hint, err = p.readIDToken(hint)
 		if errors.Is(err, errEncryptedHint) {
 			return q, p.refusePage("logout_encrypted", err)
 		}
-		if err != nil || id != "" && claims.Audience != string(id) {
+		if err != nil || id != "" && q.hint.Audience != string(id) {
 			return q, p.refusePage("logout_hint", err)
 		}
-		id, q.session = client.ID(claims.Audience), account.SessionID(claims.Session)
+		id = client.ID(q.hint.Audience)
 	}
 	if id != "" {
 		if q.client, err = p.Clients.Find(r.Context(), id); err != nil || q.client.Disabled {

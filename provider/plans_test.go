@@ -290,6 +290,31 @@ func TestRPLogout(t *testing.T) {
 	})
 }
 
+// An ID token that came of a refresh names no session. It signs out the person that it is about,
+// and nobody else.
+func TestRPLogoutAfterARefresh(t *testing.T) {
+	each(t, func(t *testing.T, idp *idptest.IDP) {
+		refreshed := func(b *idptest.Browser, who string) string {
+			f := idp.Flow("legacy", "openid offline_access", "prompt", "consent", "vn_purpose", "sign_in")
+			_, _, answer := idp.Post("/oauth2/token", refreshForm(b.SignedIn(f, idp.Person(who), "offline_access").Refresh), idptest.Basic(f.Client))
+			hint, _ := answer["id_token"].(string)
+			if claims := idptest.Claims(t, hint); claims["sid"] != nil {
+				t.Fatalf("the ID token of a refresh says %v", claims)
+			}
+			return hint
+		}
+		l := loggedIn{idp.Browser(), idp, ""}
+		l.hint = refreshed(l.Browser, "M1")
+		others := refreshed(idp.Browser(), "M9")
+		if page := l.logout("id_token_hint", others, "post_logout_redirect_uri", bye); page.Left != nil || !page.Has("logout-confirm") {
+			t.Errorf("somebody else's: no question asked: %d %v", page.Status, page.Left)
+		}
+		l.want(t, "after somebody else's", true)
+		l.logout("id_token_hint", l.hint, "post_logout_redirect_uri", bye).WantLeft(bye)
+		l.want(t, "after logout", false)
+	})
+}
+
 func TestRPLogoutNegative(t *testing.T) {
 	idp := one(t)
 	l := signIn(idp)
