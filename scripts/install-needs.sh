@@ -21,6 +21,7 @@ need redis-server command -v redis-server
 need redis-tools command -v redis-cli
 need chromium have_chromium
 need openssl command -v openssl
+need libapache2-mod-auth-openidc test -e /usr/lib/apache2/modules/mod_auth_openidc.so
 need gcc command -v gcc
 need libc6-dev test -e /usr/include/stdlib.h
 need fontconfig command -v fc-list

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# interop.sh: libraries of others (test/interop) against the demo over TLS.
+# interop.sh: libraries of others and Apache (test/interop) against the demo over TLS.
 #
-# Needs Node 20, npm and openssl. Goes to the network once, to install what package-lock.json pins;
-# after that it works offline. IDP_BINARY names a program that is built already.
+# Needs Node 20, npm, openssl and mod_auth_openidc (install-needs.sh). Goes to the network once, to
+# install what package-lock.json pins; after that it works offline. IDP_BINARY names a program that
+# is built already.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -23,4 +24,4 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 
 	-addext 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1' -keyout "$dir/key.pem" -out "$dir/cert.pem" 2>"$dir/openssl.log" ||
 	{ cat "$dir/openssl.log" >&2; exit 1; }
 export TLS_CERT_FILE="$dir/cert.pem" TLS_KEY_FILE="$dir/key.pem" NODE_EXTRA_CA_CERTS="$dir/cert.pem"
-node --test interop.test.js
+node --test --test-reporter=spec *.test.js

@@ -6,7 +6,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +14,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 const offsets = [0, 1, 11, 12, 13, 19] // of the demo's ports
 
-async function free(port) {
+// A free port, or 0 when the one that is asked for is taken.
+export async function free(port = 0) {
   const server = createServer()
   try {
     server.listen(port, '127.0.0.1')
@@ -29,22 +30,29 @@ async function free(port) {
 
 async function freeBase() {
   for (let i = 0; i < 50; i++) {
-    const base = await free(0)
+    const base = await free()
     const taken = await Promise.all(offsets.map((offset) => free(base + offset)))
     if (base < 65000 && taken.every(Boolean)) return base
   }
   throw new Error('no free ports')
 }
 
-export async function startDemo() {
+// clients is the text of a file with further clients, as for -clients.
+export async function startDemo({ clients } = {}) {
   const { IDP_BINARY, TLS_CERT_FILE, TLS_KEY_FILE, ...env } = process.env
   if (!IDP_BINARY || !TLS_CERT_FILE || !TLS_KEY_FILE) throw new Error('run this through scripts/interop.sh')
   for (const name of Object.keys(env)) if (name.startsWith('IDP_')) delete env[name]
   const base = await freeBase()
   const issuer = `https://localhost:${base}`
   const data = await mkdtemp(join(tmpdir(), 'interop-'))
-  const child = spawn(IDP_BINARY, ['demo', '-data', data, '-base-port', String(base), '-issuer', issuer], {
-    env: { ...env, IDP_TLS_CERT_FILE: TLS_CERT_FILE, IDP_TLS_KEY_FILE: TLS_KEY_FILE },
+  const args = ['demo', '-data', data, '-base-port', String(base), '-issuer', issuer]
+  if (clients) {
+    args.push('-clients', join(data, 'clients.yaml'))
+    await writeFile(args.at(-1), clients)
+  }
+  const child = spawn(IDP_BINARY, args, {
+    // SSL_CERT_FILE: relying parties with that certificate are believed, as those with one of an authority would be.
+    env: { ...env, IDP_TLS_CERT_FILE: TLS_CERT_FILE, IDP_TLS_KEY_FILE: TLS_KEY_FILE, SSL_CERT_FILE: TLS_CERT_FILE },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const ended = once(child, 'exit')
