@@ -19,6 +19,7 @@ import (
 
 	jose "github.com/go-jose/go-jose/v4"
 
+	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/fault"
 )
 
@@ -116,7 +117,8 @@ func Verify(fields []string, r Request, now time.Time) (Proof, error) {
 	return Proof{Key: base64.RawURLEncoding.EncodeToString(thumbprint), ID: c.ID, IssuedAt: time.Unix(*c.IssuedAt, 0), Nonce: c.Nonce}, nil
 }
 
-// senderKey reads the header: typ, an accepted alg, and a public key that fits it.
+// senderKey reads the header: typ, an accepted alg, and a public key that fits it. The key is held to
+// the rules for registered ones: its sender decides what verifying costs us (RFC 8725, section 3.5).
 func senderKey(token string) (jose.JSONWebKey, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(token[:strings.IndexByte(token, '.')])
 	var h header
@@ -131,12 +133,12 @@ func senderKey(token string) (jose.JSONWebKey, error) {
 	case h.Crit != nil:
 		return jose.JSONWebKey{}, wrong("crit is not understood")
 	}
-	var key jose.JSONWebKey
-	if err := json.Unmarshal(h.JWK, &key); err != nil || !key.Valid() {
-		return jose.JSONWebKey{}, wrong("jwk is not a key")
-	}
-	if !key.IsPublic() {
-		return jose.JSONWebKey{}, wrong("jwk holds a private key")
+	key, err := client.ReadKey(h.JWK)
+	switch {
+	case errors.Is(err, client.ErrKeyUnusable):
+		return jose.JSONWebKey{}, wrong("jwk is not a key on P-256, of RSA with 2048 to 8192 bits, or of Ed25519")
+	case err != nil:
+		return jose.JSONWebKey{}, wrong("jwk holds more than a public key")
 	}
 	return key, nil
 }
