@@ -75,11 +75,13 @@ func operations(t *testing.T, idp *idptest.IDP) []operation {
 	service, resource := idp.Client("service"), idp.Client("resource")
 	push := func() string {
 		f := idp.Flow("tool", "openid profile offline_access")
-		status, _, answer := idp.Post("/oauth2/par", f.Query, idp.As(f.Client, f.Query))
-		if status != http.StatusCreated {
-			t.Fatalf("PAR answered %d %v", status, answer)
-		}
-		return "/oauth2/authorize?" + url.Values{"client_id": {f.Client.ID}, "request_uri": {answer["request_uri"].(string)}}.Encode()
+		return openAs(t, idp, f.Client, f.Query, idp.As(f.Client, f.Query))
+	}
+	bank := idp.Client("bank")
+	fresh := nonce(t, idp, *bank.JWK)
+	pushProved := func() {
+		f := idp.Flow("bank", "openid profile")
+		openAs(t, idp, bank, proving(t, idp, bank, f.Query), possessing(t, idp, *bank.JWK, "POST", "/oauth2/par", fresh, nil))
 	}
 	pushed := make(chan string, 2*tries)
 	for range 2 * tries {
@@ -94,6 +96,7 @@ func operations(t *testing.T, idp *idptest.IDP) []operation {
 			t.Fatalf("%s answered %d %v", address, status, h)
 		}
 	}
+	callbacks := afterTheLastPage(idp)
 	get := func(path string) func() {
 		return func() {
 			req, err := http.NewRequest("GET", idp.URL+path, nil)
@@ -107,11 +110,14 @@ func operations(t *testing.T, idp *idptest.IDP) []operation {
 	}
 	return []operation{
 		{"PAR", 1, func() { push() }},
+		{"PAR: private_key_jwt and DPoP", 1, pushProved},
 		{"authorize: live session, consent given, to the code", 3, func() { authorize() }},
 		{"authorize: pushed, to the code", 3, func() { browser.Get(<-pushed).WantLeft(idp.Client("tool").RedirectURIs[0]) }},
+		{"authorize: to the sign-in page", 1, func() { stranger(idp.Flow("tool", "openid").Address()) }},
 		{"authorize: pushed, to the sign-in page", 2, func() { stranger(<-pushed) }},
+		{"callback: to the code", 3, func() { (<-callbacks)().WantLeft(idp.Client("tool").RedirectURIs[0]) }},
 		{"code exchange", 2, func() { redeem(t, idp, <-codes) }},
-		{"refresh", 3, func() { tokens = renew(t, idp, tokens.Refresh) }},
+		{"refresh", 2, func() { tokens = renew(t, idp, tokens.Refresh) }},
 		{"client_credentials", 1, func() { idp.Token(service, url.Values{"grant_type": {"client_credentials"}}) }},
 		{"userinfo, first with a token", 4, func() { idp.Userinfo((<-unread).Access) }},
 		{"userinfo again", 1, func() { idp.Userinfo(read.Access) }},
@@ -119,6 +125,28 @@ func operations(t *testing.T, idp *idptest.IDP) []operation {
 		{"discovery", 0, get("/.well-known/openid-configuration")},
 		{"jwks", 0, get("/oauth2/jwks")},
 	}
+}
+
+// openAs pushes a request and returns the address for the browser.
+func openAs(t *testing.T, idp *idptest.IDP, c stage.ClientFacts, form url.Values, change func(*http.Request)) string {
+	t.Helper()
+	status, _, answer := idp.Post("/oauth2/par", form, change)
+	if status != http.StatusCreated {
+		t.Fatalf("PAR answered %d %v", status, answer)
+	}
+	return "/oauth2/authorize?" + url.Values{"client_id": {c.ID}, "request_uri": {answer["request_uri"].(string)}}.Encode()
+}
+
+// afterTheLastPage are requests whose browser has just done all that the pages ask: it opened them
+// side by side, and signed in once.
+func afterTheLastPage(idp *idptest.IDP) <-chan func() *idptest.Page {
+	browser, waiting := idp.Browser(), make(chan func() *idptest.Page, tries)
+	for range tries {
+		flow := browser.Get(idp.Flow("tool", "openid profile").Address()).URL.Query().Get("flow")
+		waiting <- func() *idptest.Page { return browser.Get("/oauth2/callback?flow=" + flow) }
+	}
+	browser.SignedIn(idp.Flow("tool", "openid profile"), idp.Person("M1"))
+	return waiting
 }
 
 func redeem(t *testing.T, idp *idptest.IDP, p pending) idptest.Tokens {
