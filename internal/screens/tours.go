@@ -1,5 +1,11 @@
 package main
 
+import (
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
 // demoTours walk through the whole product. People are chosen per language, so that what one of
 // them agreed to in Vietnamese is still a question in English.
 func demoTours() []tour {
@@ -161,9 +167,15 @@ func airlineTour(v *visit) {
 	v.shot("gate")
 }
 
-// deviceTour is a kiosk at the airport that a person helps with a telephone.
+// deviceTour is a kiosk at the airport, and the computer of its staff, that a person helps with a
+// telephone. Both are walked through in one browser.
 func deviceTour(v *visit) {
-	who, code := v.levelTwo(), v.kiosk()
+	who := v.levelTwo()
+	v.visitParty("airline", "/kiosk")
+	v.shot("kiosk", kioskTake)
+	v.press("#login")
+	v.shot("kiosk-waiting", kioskTake)
+	code := v.text("#user-code")
 	v.open("/device")
 	v.expect("#login-form")
 	v.signIn(who)
@@ -183,11 +195,31 @@ func deviceTour(v *visit) {
 	v.agree(who)
 	v.expect("#device-approved")
 	v.shot("approved")
-	v.open("/device?user_code=" + v.kiosk())
+	v.screenGoesOn("kiosk")
+	v.expect("#result")
+	v.shot("kiosk-checked-in", kioskTake)
+	v.press("#finish")
+	v.visitParty("airline", "/desk")
+	v.shot("desk")
+	v.press("#login")
+	code = v.text("#user-code")
+	v.open("/device?user_code=" + code)
 	v.press("#device-submit")
 	v.press("#device-deny")
 	v.expect("#device-declined")
 	v.shot("declined")
+	v.screenGoesOn("desk")
+	v.expect("#error")
+	v.shot("desk-refused")
+	v.press("#login")
+	code = v.text("#user-code")
+	v.open("/device?user_code=" + code)
+	v.press("#device-submit")
+	v.press("#device-continue")
+	v.agree(who)
+	v.screenGoesOn("desk")
+	v.expect("#result")
+	v.shot("desk-at-work")
 }
 
 func qrTour(v *visit) {
@@ -314,16 +346,14 @@ func (v *visit) code(key string) string {
 	return code
 }
 
-// kiosk is the code that a kiosk of the airline shows.
-func (v *visit) kiosk() string {
-	if v.err != nil {
-		return ""
+// screenGoesOn loads a waiting screen of the airline again once the provider may be asked.
+func (v *visit) screenGoesOn(path string) {
+	if v.world.own {
+		v.post(v.world.Clock, `{"advance": "5s"}`)
+	} else {
+		v.do("wait", chromedp.Sleep(5*time.Second))
 	}
-	code, err := v.world.userCode(v.ctx)
-	if err != nil {
-		v.err = err
-	}
-	return code
+	v.visitParty("airline", "/"+path+"/wait")
 }
 
 func (v *visit) signIn(key string) {

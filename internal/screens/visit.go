@@ -167,6 +167,16 @@ var (
 	desktop = size{1280, 900}
 )
 
+// take is one picture of a state.
+type take struct {
+	look string
+	size size
+	dark bool
+}
+
+// kioskTake is a large screen that stands upright.
+var kioskTake = take{"kiosk", size{1080, 1920}, false}
+
 // look sets the window and the colours without loading the page again.
 func (v *visit) look(s size, dark bool) {
 	scheme := "light"
@@ -180,16 +190,12 @@ func (v *visit) look(s size, dark bool) {
 	}))
 }
 
-// shot takes the state on screen in all looks and checks it.
-func (v *visit) shot(name string) {
+// shot takes the state on screen in all looks, and in more of them where it is asked to, and checks it.
+func (v *visit) shot(name string, more ...take) {
 	s := state{Tour: v.tour, Name: name, Lang: v.lang}
 	s.Address = v.address()
 	s.Title = ask(v, "title", chromedp.Title())
-	for _, take := range []struct {
-		look string
-		size size
-		dark bool
-	}{{"phone", phone, false}, {"desktop", desktop, false}, {"dark", phone, true}} {
+	for _, take := range append([]take{{"phone", phone, false}, {"desktop", desktop, false}, {"dark", phone, true}}, more...) {
 		v.look(take.size, take.dark)
 		png := ask(v, "picture of "+name, chromedp.FullScreenshot(100))
 		if v.err == nil {

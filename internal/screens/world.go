@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,7 +20,6 @@ type world struct {
 	Issuer     string            `json:"issuer"`
 	URLs       map[string]string `json:"urls"`
 	People     []person          `json:"people"`
-	Clients    []party           `json:"clients"`
 	Outbox     string            `json:"outbox"`
 	Clock      string            `json:"clock"`
 	Simulators map[string]string `json:"simulators"`
@@ -32,38 +30,6 @@ type world struct {
 type person struct {
 	Key, Name, Number, Phone, Password, Passcode, State string
 	Level                                               int
-}
-
-type party struct{ Key, ID, Secret string }
-
-// userCode is what a kiosk of the airline shows (RFC 8628, section 3.2).
-func (w *world) userCode(ctx context.Context) (string, error) {
-	i := slices.IndexFunc(w.Clients, func(p party) bool { return p.Key == "airline" })
-	if i < 0 {
-		return "", errors.New("the demo has no airline")
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	form := url.Values{"scope": {"openid profile vn_id_card"}, "vn_purpose": {"check_in"}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.Issuer+"/oauth2/device", strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", err
-	}
-	r.SetBasicAuth(w.Clients[i].ID, w.Clients[i].Secret)
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return "", err
-	}
-	defer answer.Body.Close()
-	var shown struct {
-		Code string `json:"user_code"`
-	}
-	if answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("device authorization: %s", answer.Status)
-	}
-	err = json.NewDecoder(answer.Body).Decode(&shown)
-	return shown.Code, err
 }
 
 func (w *world) person(key string) (person, error) {

@@ -21,7 +21,7 @@ var addresses = map[string][]string{
 		"/qrshare/v1/keys", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/static/x/y", "/app/",
 		"/demo.json", "/demo/outbox", "/demo/outbox.json", "/demo/clock", "/favicon.ico"},
 	"portal":  {"/", "/login", "/callback", "/services/residence_form", "/services/x", "/files/x", "/logout", "/logout/everywhere", "/signed-out", "/language"},
-	"airline": {"/", "/login", "/callback", "/gate", "/boarding-pass"},
+	"airline": {"/", "/login", "/callback", "/gate", "/boarding-pass", "/kiosk", "/kiosk/wait", "/kiosk/result", "/desk", "/desk/wait"},
 	"bank":    {"/", "/login", "/callback", "/account", "/account/refresh"},
 }
 

@@ -6,6 +6,8 @@
 //	GET  /boarding-pass  the result
 //	GET  /gate           for staff: scan or paste the citizen's QR
 //	POST /gate           redeem it, verify the signed assertion, show the verdict
+//	GET  /kiosk          at the airport: check in with a telephone, without typing anything
+//	GET  /desk           for staff: sign in the same way at a computer that several share
 //
 // An electronic identity is accepted on domestic flights only; abroad a passport is needed.
 package airline
@@ -40,10 +42,14 @@ type airline struct {
 // New returns the airline. It does not need the provider to be up yet.
 func New(cfg Config) (http.Handler, error) {
 	a := &airline{bookings: &bookings{bySubject: map[string]*booking{}}}
-	app, err := rp.New(cfg, rp.Brand{Key: "airline", Files: files, StaffPath: "/gate", Asks: []rp.Ask{{
+	checkIn := rp.Ask{
 		Key: "check_in", Purpose: "check_in", Scopes: []string{"openid", "profile", "vn_id_card", "vn_foreigner"}, Level: 2,
 		Page: "/boarding-pass", Keep: a.keep, Memo: flights[0].Number + " " + sampleCode,
-	}}})
+	}
+	kiosk := checkIn
+	kiosk.Key, kiosk.Page = "kiosk", "/kiosk/result"
+	desk := rp.Ask{Key: "desk", Purpose: "staff", Scopes: []string{"openid", "profile"}, Level: 2, Page: "/desk/result"}
+	app, err := rp.New(cfg, rp.Brand{Key: "airline", Files: files, StaffPath: "/gate", Asks: []rp.Ask{checkIn, kiosk, desk}})
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +59,8 @@ func New(cfg Config) (http.Handler, error) {
 	app.Handle("GET /boarding-pass", a.boardingPass)
 	app.Handle("GET /gate", func(v *rp.Visit) error { return v.Render(http.StatusOK, "gate", gatePage{}) })
 	app.Handle("POST /gate", a.scan)
+	screen{a: a, path: "/kiosk", ask: kiosk.Key, life: time.Minute}.mount()
+	screen{a: a, path: "/desk", ask: desk.Key, life: 8 * time.Hour}.mount() // a shift
 	return app.Handler(), nil
 }
 

@@ -9,10 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -167,42 +164,17 @@ func (a *App) push(ctx context.Context, meta metadata, request string) (string, 
 		}
 		form = url.Values{"client_id": {a.cfg.ClientID}, "request": {signed}}
 	}
-	reference, err := a.post(ctx, meta.PAR, form)
-	if err != nil {
+	var pushed struct {
+		RequestURI string `json:"request_uri"` // RFC 9126, section 2.2
+	}
+	if err := a.post(ctx, meta.PAR, form, &pushed); err != nil {
 		return "", err
 	}
-	to.RawQuery = url.Values{"client_id": {a.cfg.ClientID}, "request_uri": {reference}}.Encode()
+	if pushed.RequestURI == "" {
+		return "", down(errors.New("pushed authorization request: no request_uri in the answer"))
+	}
+	to.RawQuery = url.Values{"client_id": {a.cfg.ClientID}, "request_uri": {pushed.RequestURI}}.Encode()
 	return to.String(), nil
-}
-
-// post sends a request to the PAR endpoint and returns its request_uri (RFC 9126, section 2.2).
-func (a *App) post(ctx context.Context, endpoint string, form url.Values) (string, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return "", down(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	res, err := a.op.http.Do(r)
-	if err != nil {
-		return "", down(err)
-	}
-	defer res.Body.Close()
-	var answer struct {
-		RequestURI  string `json:"request_uri"`
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-		URI         string `json:"error_uri"`
-	}
-	err = json.NewDecoder(io.LimitReader(res.Body, maxRefusal)).Decode(&answer)
-	switch {
-	case err != nil || res.StatusCode >= 500:
-		return "", down(fmt.Errorf("pushed authorization request: %s (%v)", res.Status, err))
-	case answer.Error != "":
-		return "", a.refusal(answer.Error, answer.Description, answer.URI)
-	case res.StatusCode != http.StatusCreated || answer.RequestURI == "":
-		return "", down(fmt.Errorf("pushed authorization request: %s without a request_uri", res.Status))
-	}
-	return answer.RequestURI, nil
 }
 
 // Binding tells what a token is good for, beyond its scopes: for which key, and for which details.

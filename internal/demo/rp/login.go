@@ -162,6 +162,11 @@ func (a *App) answer(ctx context.Context, op *oidc.Provider, ask Ask, p pending,
 	if err != nil {
 		return nil, a.tokenError(err)
 	}
+	return a.read(ctx, op, ask, p, token)
+}
+
+// read checks a token response and fetches what it allows.
+func (a *App) read(ctx context.Context, op *oidc.Provider, ask Ask, p pending, token *oauth2.Token) (*Answer, error) {
 	if err := a.bound(token); err != nil {
 		return nil, &Problem{Status: http.StatusBadRequest, Key: "id_token", Err: err}
 	}

@@ -137,8 +137,13 @@ func (a *App) stylesheet(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.pages.css))
 }
 
-// Render writes one page, from a buffer: a failing template leaves no half page behind.
+// Render writes one page.
 func (v *Visit) Render(status int, page string, data any) error {
+	return v.render(status, page, data, v.R.URL.Path == v.app.brand.StaffPath)
+}
+
+// render writes a page from a buffer: a failing template leaves no half page behind.
+func (v *Visit) render(status int, page string, data any, shared bool) error {
 	t, ok := v.app.pages.templates[v.Lang][page]
 	if !ok {
 		return fmt.Errorf("no page %q", page)
@@ -152,13 +157,12 @@ func (v *Visit) Render(status int, page string, data any) error {
 	if v.R.Method == http.MethodGet && v.R.URL.Path != "/callback" {
 		back = v.R.URL.RequestURI()
 	}
-	who := v.Identity()
-	if v.R.URL.Path == v.app.brand.StaffPath {
-		who = nil
+	shown := view{Lang: v.Lang, Other: other, Back: back, Identity: v.Identity(), People: cfg.People, Neighbours: cfg.Neighbours, Issuer: cfg.Issuer, Data: data}
+	if shared {
+		shown.Identity, shown.Neighbours = nil, nil
 	}
 	var buf bytes.Buffer
-	err := t.ExecuteTemplate(&buf, "layout.html", view{Lang: v.Lang, Other: other, Back: back, Identity: who,
-		People: cfg.People, Neighbours: cfg.Neighbours, Issuer: cfg.Issuer, Data: data})
+	err := t.ExecuteTemplate(&buf, "layout.html", shown)
 	if err != nil {
 		return fmt.Errorf("page %s: %w", page, err)
 	}

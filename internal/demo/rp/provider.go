@@ -23,6 +23,8 @@ type provider struct {
 type metadata struct {
 	EndSession  string `json:"end_session_endpoint"`
 	PAR         string `json:"pushed_authorization_request_endpoint"`
+	Device      string `json:"device_authorization_endpoint"` // RFC 8628, section 4
+	Revocation  string `json:"revocation_endpoint"`
 	IssInAnswer bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207, section 3
 }
 

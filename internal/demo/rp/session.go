@@ -21,6 +21,7 @@ type Session struct {
 	id       string
 	created  time.Time
 	pending  map[string]pending // by state
+	devices  map[string]*Device // by ask
 	login    login              // guarded by sessions.mu
 	identity *Identity
 	idToken  string // of the last sign-in: the hint for signing out
@@ -69,7 +70,7 @@ func (s *sessions) find(id string) *Session {
 
 // start makes a session; its lock is held by the caller's visit.
 func (s *sessions) start() *Session {
-	session := &Session{id: rand.Text(), created: s.now(), pending: map[string]pending{},
+	session := &Session{id: rand.Text(), created: s.now(), pending: map[string]pending{}, devices: map[string]*Device{},
 		answers: map[string]*Answer{}, failures: map[string]*Failure{}}
 	session.mu.Lock()
 	s.mu.Lock()

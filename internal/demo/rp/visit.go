@@ -199,7 +199,7 @@ func (a *App) headers(next http.Handler) http.Handler {
 	if u, err := url.Parse(issuer); err == nil {
 		issuer = u.Scheme + "://" + u.Host
 	}
-	policy := "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + issuer
+	policy := "default-src 'none'; style-src 'self'; img-src 'self' data:; script-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + issuer
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)

@@ -46,16 +46,19 @@ type Provider struct {
 	SecretInBody bool
 	// Redeem answers the gate; nil redeems nothing.
 	Redeem func(ref, nonce string) (status int, assertion string)
+	// Device plays the device grant; nil offers none.
+	Device *Device
 	// Strict makes the fake speak FAPI 2.0 (BeStrict).
 	Strict *Strict
 
 	key *ecdsa.PrivateKey
 	rsa *rsa.PrivateKey // nil unless Strict.RS256
 
-	mu    sync.Mutex
-	codes map[string]url.Values // guarded by mu: the authorization request of each code
-	asked []url.Values          // guarded by mu
-	ended []url.Values          // guarded by mu: end-session requests
+	mu      sync.Mutex
+	codes   map[string]url.Values // guarded by mu: the authorization request of each code
+	asked   []url.Values          // guarded by mu
+	ended   []url.Values          // guarded by mu: end-session requests
+	revoked []string              // guarded by mu: tokens
 }
 
 // Start runs a fake provider until Close. The person is at level 2 with a valid card.
@@ -72,6 +75,8 @@ func Start(now func() time.Time) *Provider {
 	mux.HandleFunc("GET /oauth2/authorize", p.authorize)
 	mux.HandleFunc("POST /oauth2/token", p.token)
 	mux.HandleFunc("POST /oauth2/par", p.par)
+	mux.HandleFunc("POST /oauth2/device", p.device)
+	mux.HandleFunc("POST /oauth2/revoke", p.revoke)
 	mux.HandleFunc("GET /oauth2/userinfo", p.userinfo)
 	mux.HandleFunc("GET /oauth2/jwks", p.keys)
 	mux.HandleFunc("GET /oauth2/logout", p.logout)
@@ -137,6 +142,9 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		"userinfo_endpoint": p.URL + "/oauth2/userinfo", "jwks_uri": p.URL + "/oauth2/jwks", "end_session_endpoint": p.URL + "/oauth2/logout",
 		"id_token_signing_alg_values_supported": []string{"ES256", "RS256"}, "authorization_response_iss_parameter_supported": true,
 	}
+	if p.Device != nil {
+		metadata["device_authorization_endpoint"], metadata["revocation_endpoint"] = p.URL+"/oauth2/device", p.URL+"/oauth2/revoke"
+	}
 	if p.Strict != nil {
 		metadata["pushed_authorization_request_endpoint"] = p.URL + "/oauth2/par"
 		metadata["authorization_response_iss_parameter_supported"] = !p.Strict.QuietIssuer
@@ -198,8 +206,12 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, err)
 		return
 	}
-	if r.PostFormValue("grant_type") == "refresh_token" {
+	switch r.PostFormValue("grant_type") {
+	case "refresh_token":
 		p.refresh(w, r, jkt)
+		return
+	case "urn:ietf:params:oauth:grant-type:device_code":
+		p.poll(w, r, jkt)
 		return
 	}
 	asked, ok := p.codes[r.PostFormValue("code")]
