@@ -14,7 +14,7 @@ func (s *Server) readyKeys(ctx context.Context) {
 	tick := time.NewTicker(keyring.Poll)
 	defer tick.Stop()
 	for {
-		if err := s.prepareKeys(ctx); err != nil && ctx.Err() == nil {
+		if err := s.PrepareKeys(ctx); err != nil && ctx.Err() == nil {
 			s.log.ErrorContext(ctx, "signing keys not prepared", "error", err.Error())
 		}
 		select {
@@ -25,7 +25,9 @@ func (s *Server) readyKeys(ctx context.Context) {
 	}
 }
 
-func (s *Server) prepareKeys(ctx context.Context) error {
+// PrepareKeys makes the keys that the registered clients need. Whoever registers clients and does not
+// want to wait for the next look calls it.
+func (s *Server) PrepareKeys(ctx context.Context) error {
 	clients, err := s.Clients.List(ctx)
 	if err != nil {
 		return err

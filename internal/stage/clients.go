@@ -69,7 +69,10 @@ func (s *Stage) registerClients(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.Server.Clients.Refresh(ctx)
+	if err := s.Server.Clients.Refresh(ctx); err != nil {
+		return err
+	}
+	return s.Server.PrepareKeys(ctx) // published before the first of them can come
 }
 
 // bankKey is the key with which the demo's bank proves itself. Like the secrets of the others it is

@@ -31,6 +31,7 @@ import (
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/keyring"
 	"eid.example/idp/internal/server"
 	"eid.example/idp/internal/stage"
 	"eid.example/idp/storage"
@@ -189,6 +190,25 @@ func TestFurtherClients(t *testing.T) {
 	}
 	idp := idptest.New(t, func(o *stage.Options) { o.ClientsFile = file })
 	idp.Browser().SignedIn(idp.Flow("shop", "openid profile"), idp.Person("M1"))
+}
+
+// Whoever reads the keys once, before the first sign-in, can verify what is signed for a client of
+// the file: the suite does so.
+func TestKeysOfFurtherClientsArePublishedBeforeTheFirstOfThemComes(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "more.yaml")
+	text := `clients:
+  - {client_id: shop, client_name: Shop, domain: localhost, redirect_uris: ["http://localhost:9/cb"], client_secret: generate, id_token_signed_response_alg: EdDSA,
+     agreement: {number: "1", date: "2026-01-01", reviewer: A},
+     purposes: [{id: buy, text: Mua, legal_basis: L, scopes: {required: [profile]}, retention: P1D}]}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	idp := idptest.New(t, func(o *stage.Options) { o.ClientsFile = file })
+	if body, _ := idp.Server.Keys.JWKS(keyring.Tokens); !strings.Contains(string(body), `"EdDSA"`) {
+		t.Errorf("published: %s", body)
+	}
 }
 
 func TestFurtherClientsWithMistakesAreNamed(t *testing.T) {
