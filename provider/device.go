@@ -203,7 +203,7 @@ func (l *library) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.Devi
 }
 
 func (p *Provider) redeemDevice(ctx context.Context, c caller, code string, to target) (*op.Response, error) {
-	confirm, err := bind(c.Client, c.from)
+	confirm, err := p.ready(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -64,16 +64,13 @@ func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenReq
 	// When the client asked, as the database keeps it: waiting for a slow store is not counted
 	// against its token.
 	now := p.Now().Truncate(time.Microsecond)
-	confirm, err := bind(c.Client, c.from)
+	confirm, err := p.ready(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	id, generation, ok := p.parseRefreshToken(q.RefreshToken)
 	if !ok {
 		return nil, errInvalidGrant
-	}
-	if err := p.sealable(ctx, c.Client, c.IDToken); err != nil {
-		return nil, err
 	}
 	if err := p.checkNarrower(ctx, c.Client, id, q.Scopes, to); err != nil {
 		return nil, err

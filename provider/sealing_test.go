@@ -379,3 +379,21 @@ func TestDiscoverySaysHowAnswersAreSealed(t *testing.T) {
 		}
 	}
 }
+
+// TestDeviceEncryptionWithoutAFittingKey: no more than an authorization code is a device code used
+// up by an answer that cannot be given.
+func TestDeviceEncryptionWithoutAFittingKey(t *testing.T) {
+	idp := one(t)
+	s := addSealer(t, idp, "keyless-kiosk", func(c *client.Client) {
+		c.GrantTypes = append(c.GrantTypes, client.DeviceCode)
+		c.IDToken = client.Sealing{KeyAlg: client.ECDHES, ContentEnc: client.A256GCM}
+	})
+	keys := s.jwks
+	k := startKiosk(t, idp, "keyless-kiosk", "openid profile")
+	b, page := holderAt(idp, "M1", "/device")
+	b.Through(typed(page, k.shown).Submit("device-continue"), idp.Person("M1")).Want(http.StatusOK)
+	s.change(func(c *client.Client) { c.JWKS = `{"keys":[]}` })
+	k.refused("without a key", "invalid_request")
+	s.change(func(c *client.Client) { c.JWKS = keys })
+	k.tokens("with a key again")
+}

@@ -35,15 +35,12 @@ func (l *library) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Acc
 }
 
 func (p *Provider) redeemCode(ctx context.Context, c caller, q *oidc.AccessTokenRequest, to target) (*op.Response, error) {
-	confirm, err := bind(c.Client, c.from)
+	confirm, err := p.ready(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	if !secretForm(q.Code) {
 		return nil, errInvalidGrant
-	}
-	if err := p.sealable(ctx, c.Client, c.IDToken); err != nil {
-		return nil, err
 	}
 	token := p.tokenOf(q.Code)
 	g, err := p.claimCode(ctx, c, q.Code, token)
@@ -61,6 +58,16 @@ func (p *Provider) redeemCode(ctx context.Context, c caller, q *oidc.AccessToken
 		return nil, err
 	}
 	return p.redeem(ctx, c, g, token, expiring.Hash(q.Code), "authorization_code")
+}
+
+// ready returns what the tokens of a request about a holder will be bound to; or why it could not be
+// answered, before anything is used up.
+func (p *Provider) ready(ctx context.Context, c caller) (confirmation, error) {
+	confirm, err := bind(c.Client, c.from)
+	if err != nil {
+		return confirmation{}, err
+	}
+	return confirm, p.sealable(ctx, c.Client, c.IDToken)
 }
 
 // redeem makes tokens of a grant that was claimed: of an authorization code, or of a device code.
