@@ -227,7 +227,7 @@ func (p *Provider) load(r *http.Request, id string) (*request, *client.Client, e
 		return nil, nil, p.refusePage("browser", fault.Denied)
 	}
 	c, err := p.Clients.Find(r.Context(), q.Client)
-	if err != nil || c.Disabled {
+	if err != nil || c.Disabled || !q.stands(c) {
 		return nil, nil, p.refusePage("client", err)
 	}
 	return q, c, nil

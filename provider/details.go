@@ -86,7 +86,7 @@ func (d detail) check(q *request, c *client.Client) error {
 	switch {
 	case !slices.Contains(detailTypes, d.Type):
 		return invalidDetails("the type is not known")
-	case !slices.Contains(c.DetailTypes, d.Type):
+	case !mayDetail(c, []detail{d}):
 		return invalidDetails("the type is not registered for this client")
 	case !known:
 		return invalidDetails("product has to be payment_account or savings_account")
@@ -101,6 +101,11 @@ func (d detail) check(q *request, c *client.Client) error {
 	}
 	q.Purpose = d.Purpose
 	return nil
+}
+
+// mayDetail reports whether a client is registered for the types of all of them.
+func mayDetail(c *client.Client, list []detail) bool {
+	return !slices.ContainsFunc(list, func(d detail) bool { return !slices.Contains(c.DetailTypes, d.Type) })
 }
 
 // inWords are the details as the holder reads them.

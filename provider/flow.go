@@ -75,7 +75,7 @@ func decide(s situation) verdict {
 	if need := s.essentialLevel(); s.holder.Level < need {
 		return verdict{step: stepRaise, code: "unmet_authentication_requirements", need: shortfall{Level: need}}
 	}
-	if s.holder.Card(s.now) == account.CardGrace && s.purpose.ExpiredGrace == client.GraceRefuse {
+	if !s.purpose.Accepts(s.holder.Card(s.now)) {
 		return verdict{step: stepRaise, code: "access_denied", need: shortfall{Grace: true}}
 	}
 	return s.strength()

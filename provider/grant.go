@@ -96,15 +96,60 @@ func (p *Provider) liveGrant(ctx context.Context, token string, used ...once) (l
 	return l, true, nil
 }
 
-// regate puts a grant through the four gates once more. level and papers are the account's now, or
-// those of the grant where the account is not at hand.
-func (p *Provider) regate(g grant, c *client.Client, level account.Level, papers []string) policy.Answer {
+// regate asks of a grant what was asked before it was given, with the holder and the registration as
+// they are now. Every path that makes something of a grant calls it: a registration, a card or an
+// account that changed in between counts the same on all of them.
+func (g grant) regate(c *client.Client, holder account.Account, now time.Time) (policy.Answer, error) {
+	if holder.Standing(now) != account.Good {
+		return nil, errInvalidGrant
+	}
+	return g.gates(c, holder.Level, holder.Card(now), holder.Papers)
+}
+
+// regateAsIssued is regate where the account is not at hand. Its level, card and papers are those of
+// the moment of issue, and whatever took something from it since then has ended the grant.
+func (g grant) regateAsIssued(c *client.Client) (policy.Answer, error) {
+	papers := make([]string, 0, 4)
+	for _, s := range g.asked() {
+		papers = append(papers, string(s))
+	}
+	return g.gates(c, g.Level, g.Card, papers)
+}
+
+// repeats reports whether a token may be answered once more with what was released with it.
+func (l live) repeats(c *client.Client) bool {
+	answer, err := l.regateAsIssued(c)
+	return l.released != nil && err == nil && len(answer.Granted()) == len(l.asked())
+}
+
+// gates are what the registration asks of card, level, sign-in and target, then the four gates of
+// policy.Decide.
+func (g grant) gates(c *client.Client, level account.Level, card account.CardStatus, papers []string) (policy.Answer, error) {
 	purpose, ok := c.Purpose(g.Purpose)
-	if !ok {
-		return nil
+	if !ok || !purpose.Accepts(card) || level < c.Level(purpose) || g.Strength < c.MinimumACR {
+		return nil, errInvalidGrant
+	}
+	if err := g.reachable(c); err != nil {
+		return nil, err
 	}
 	return policy.Decide(policy.Question{Asked: g.asked(), Allowed: c.Allowed(purpose), Level: level, Papers: papers,
-		ACR: g.Strength, Consented: g.asked()})
+		ACR: g.Strength, Consented: g.asked()}), nil
+}
+
+// reachable fails when the registration no longer names what a grant is for: its resource, or a type
+// of its details.
+func (g grant) reachable(c *client.Client) error {
+	if g.Resource != "" && !mayName(c, g.Resource) {
+		return errTarget
+	}
+	if len(g.Details) == 0 {
+		return nil
+	}
+	list, err := readDetails(string(g.Details))
+	if err != nil || !mayDetail(c, list) {
+		return errDetails
+	}
+	return nil
 }
 
 // endedSince is the bearer of something that was issued at another time than the grant.

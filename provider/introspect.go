@@ -120,19 +120,16 @@ func (p *Provider) describeToken(owner *client.Client, l live) introspection {
 	if l.claims != nil {
 		out.Audience, out.Expires, out.IssuedAt, out.ID = l.claims.Audience, l.claims.Expires, l.claims.IssuedAt, l.claims.ID
 	}
-	if g.Account == "" {
+	if g.Account == "" { // nobody but the service itself stands behind it
+		if g.reachable(owner) != nil {
+			return introspection{}
+		}
 		return out
 	}
-	// The account is not at hand here: its level and papers are those of the moment of issue, and
-	// whatever took something from it since then has ended the grant.
-	papers := make([]string, 0, 4)
-	for _, s := range g.asked() {
-		papers = append(papers, string(s))
-	}
-	granted := p.regate(g, owner, g.Level, papers).Granted()
+	answer, err := g.regateAsIssued(owner)
 	q := request{Scopes: g.scopes()}
-	scopes, _ := q.only(granted)
-	if len(scopes) == 0 {
+	scopes, _ := q.only(answer.Granted())
+	if err != nil || len(scopes) == 0 {
 		return introspection{}
 	}
 	out.Scope, out.Subject = policy.JoinScopes(scopes), p.Subject(owner, g.Account)

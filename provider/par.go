@@ -106,7 +106,7 @@ func (p *Provider) openPushed(w http.ResponseWriter, r *http.Request, c *client.
 	switch {
 	case err != nil:
 		return err
-	case q == nil || q.answered || q.Client != c.ID:
+	case q == nil || q.answered || q.Client != c.ID || !q.stands(c):
 		return gone
 	}
 	r = p.Site.AskLocale(w, r, q.UILocales)

@@ -84,12 +84,12 @@ func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenReq
 	case err != nil:
 		return nil, err
 	}
-	g, err := p.renew(c, family, holder, q.Scopes, confirm, now)
-	if err != nil {
-		return nil, err
-	}
 	token := expiring.NewSecret()
-	if err := p.issue(ctx, c.once, token, g); err != nil {
+	g, err := p.renew(c, family, holder, q.Scopes, confirm, now)
+	if err == nil {
+		err = p.issue(ctx, c.once, token, g)
+	}
+	if err != nil {
 		// The client has nothing: it may come back with the token it has as late as it likes.
 		return nil, errors.Join(err, p.Ledger.Unrotate(ctx, id, generation, now))
 	}
@@ -144,15 +144,18 @@ func (p *Provider) renew(c caller, f Family, holder account.Account, narrower []
 	if c.Public() && first.bound() && first != confirm {
 		return g, errInvalidGrant
 	}
-	if p.Ends.Ended(g.endedSince(f.Created)) || holder.Standing(now) != account.Good {
+	if p.Ends.Ended(g.endedSince(f.Created)) {
 		return g, errInvalidGrant
 	}
 	if len(narrower) > 0 {
 		g.Scopes = strings.Join(narrower, " ")
 	}
-	granted := p.regate(g, c.Client, holder.Level, holder.Papers).Granted()
+	answer, err := g.regate(c.Client, holder, now)
+	if err != nil {
+		return g, err
+	}
 	q := request{Scopes: g.scopes(), Claims: g.Claims}
-	scopes, claims := q.only(granted)
+	scopes, claims := q.only(answer.Granted())
 	g.Scopes, g.Claims = policy.JoinScopes(scopes), claims
 	if !slices.Contains(scopes, policy.OpenID) {
 		return g, errInvalidGrant

@@ -70,6 +70,16 @@ func (q *request) asked() []policy.Scope {
 
 func (q *request) offline() bool { return slices.Contains(q.Scopes, policy.OfflineAccess) }
 
+// stands reports whether the registration still allows what was asked: it may have changed while the
+// holder was signing in, and an address that was taken out of it must not get an answer any more.
+func (q *request) stands(c *client.Client) bool {
+	way := c.May(client.AuthorizationCode) && c.AllowsRedirect(q.RedirectURI)
+	if q.Device != nil {
+		way = c.May(client.DeviceCode)
+	}
+	return way && (q.Resource == "" || mayName(c, q.Resource)) && mayDetail(c, q.Details)
+}
+
 // Limits on what a request may carry; longer values get a clean invalid_request.
 const (
 	maxState = 2048

@@ -397,3 +397,20 @@ func TestDeviceEncryptionWithoutAFittingKey(t *testing.T) {
 	s.change(func(c *client.Client) { c.JWKS = keys })
 	k.tokens("with a key again")
 }
+
+// TestRefreshForAResourceThatWasTakenAway: what the registration no longer allows is not refreshed.
+func TestRefreshForAResourceThatWasTakenAway(t *testing.T) {
+	idp := one(t)
+	const api = "https://api.bank.example/accounts"
+	b := addBank(t, idp, "bank1")
+	browser := idp.Browser()
+	f := b.flow("openid profile offline_access", "resource", api)
+	code := browser.Through(browser.Get(b.push(f)), idp.Person("M1"), "offline_access").WantLeft(bankRedirect).Get("code")
+	status, _, answer := b.proved("/oauth2/token", f.Form(code))
+	if status != http.StatusOK {
+		t.Fatalf("%d %v", status, answer)
+	}
+	register(t, idp, "bank1", func(c *client.Client) { c.Resources = nil })
+	status, h, refused := b.proved("/oauth2/token", refreshForm(answer["refresh_token"].(string)))
+	wantError(t, "refresh", status, h, refused, http.StatusBadRequest, "invalid_target")
+}

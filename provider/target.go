@@ -12,7 +12,7 @@ import (
 // The errors of RFC 8707, section 2, and RFC 9396, section 5, at the token endpoint.
 var (
 	errTarget  = oidc.ErrInvalidTarget().WithDescription("resource is not the one that was granted, or not registered for this client")
-	errDetails = &oidc.Error{ErrorType: "invalid_authorization_details", Description: "authorization_details are not those that were granted"}
+	errDetails = &oidc.Error{ErrorType: "invalid_authorization_details", Description: "authorization_details are not those that were granted, or not registered for this client"}
 )
 
 // target is what a token request says about where the token is to be used and for what. The holder

@@ -82,9 +82,12 @@ func (p *Provider) redeem(ctx context.Context, c caller, g grant, token, spent, 
 	if err != nil {
 		return nil, p.unredeemed(ctx, token, err)
 	}
-	answer := p.regate(g, c.Client, holder.Level, holder.Papers)
-	if len(answer.Granted()) < len(g.asked()) || holder.Standing(now) != account.Good {
-		return nil, errors.Join(errInvalidGrant, p.Values.Delete(ctx, expiring.Grant.Of(token)))
+	answer, err := g.regate(c.Client, holder, now)
+	if err == nil && len(answer.Granted()) < len(g.asked()) {
+		err = errInvalidGrant
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.Values.Delete(ctx, expiring.Grant.Of(token)))
 	}
 	refreshToken := ""
 	if refresh {

@@ -52,7 +52,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 	if g.Strength < c.MinimumACR { // raised since
 		return p.challengeStronger(w, c.MinimumACR)
 	}
-	if g.released != nil {
+	if g.repeats(c) {
 		if body, err := p.Keys.Open("claims", g.released, []byte(expiring.Hash(g.name))); err == nil {
 			return p.writeUserinfo(w, r, c, body)
 		}
@@ -196,10 +196,11 @@ func (p *Provider) release(ctx context.Context, c *client.Client, g live) (body 
 		return nil, deadToken, nil
 	case err != nil:
 		return nil, refusal{}, err
-	case holder.Standing(p.Now()) != account.Good:
+	}
+	answer, err := g.regate(c, holder, p.Now())
+	if err != nil {
 		return nil, deadToken, nil
 	}
-	answer := p.regate(g.grant, c, holder.Level, holder.Papers)
 	if need := stronger(answer); need > 0 {
 		return nil, refusal{acr: need}, nil
 	}

@@ -36,7 +36,7 @@ func weigh(a account.Account, acr account.ACR, c *client.Client, p client.Purpos
 	switch {
 	case a.Standing(now) != account.Good:
 		return answer, standing
-	case p.ExpiredGrace == client.GraceRefuse && a.Card(now) == account.CardGrace:
+	case !p.Accepts(a.Card(now)):
 		return answer, cardGrace
 	case a.Level < c.Level(p):
 		return answer, levelLow

@@ -214,6 +214,11 @@ func (c *Client) PurposeFor(id string, asked []policy.Scope) (p Purpose, ok bool
 // Level returns the minimum account level for a purpose: the stricter of client and purpose.
 func (c *Client) Level(p Purpose) account.Level { return max(c.MinimumLevel, p.MinimumLevel) }
 
+// Accepts reports whether the purpose takes a holder whose card is in that state.
+func (p Purpose) Accepts(card account.CardStatus) bool {
+	return card != account.CardGrace || p.ExpiredGrace != GraceRefuse
+}
+
 // May reports whether the client is registered for a grant type.
 func (c *Client) May(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }
 
