@@ -1,0 +1,118 @@
+package provider_test
+
+import (
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/stage"
+)
+
+// halt stops the first exchange with a store that a method of storage makes, until it is let go on.
+type halt struct {
+	method  string
+	once    sync.Once
+	reached chan struct{} // closed when the exchange is about to be made
+	goOn    chan struct{}
+}
+
+// exchange is stage.Options.Exchange.
+func (h *halt) exchange(string) {
+	if calledBy("(*Store)." + h.method) {
+		h.once.Do(func() {
+			close(h.reached)
+			<-h.goOn
+		})
+	}
+}
+
+func calledBy(function string) bool {
+	callers := make([]uintptr, 64)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers)])
+	for {
+		frame, more := frames.Next()
+		if strings.HasSuffix(frame.Function, function) {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// halted runs a test on both pairs of stores, on a provider that halts once in a method of storage.
+func halted(t *testing.T, method string, test func(t *testing.T, idp *idptest.IDP, h *halt)) {
+	t.Helper()
+	var halts sync.Map // by data folder: the pairs run side by side
+	idptest.Each(t, func(t *testing.T, idp *idptest.IDP) {
+		watch(t, idp)
+		h, _ := halts.Load(idp.Server.Config.DataDir)
+		test(t, idp, h.(*halt))
+	}, withClients, func(o *stage.Options) {
+		h := &halt{method: method, reached: make(chan struct{}), goOn: make(chan struct{})}
+		halts.Store(o.Config.DataDir, h)
+		o.Exchange = h.exchange
+	})
+}
+
+// answered is what the token endpoint said.
+type answered struct {
+	status int
+	header http.Header
+	answer map[string]any
+}
+
+// overtaken sends a token request, and the same once more on the other instance while the first is
+// halted. It fails unless the first alone is given tokens, and these are dead on arrival.
+func overtaken(t *testing.T, idp *idptest.IDP, h *halt, c stage.ClientFacts, request func() url.Values) {
+	t.Helper()
+	twin := idp.Twin()
+	first := make(chan answered)
+	go func() {
+		status, header, answer := idp.Token(c, request())
+		first <- answered{status, header, answer}
+	}()
+	select {
+	case <-h.reached:
+	case a := <-first:
+		t.Fatalf("answered without a halt: %d %v", a.status, a.answer)
+	}
+	status, header, answer := twin.Token(c, request())
+	wantError(t, "the replay", status, header, answer, http.StatusBadRequest, "invalid_grant")
+	close(h.goOn)
+	won := <-first
+	if won.status != http.StatusOK {
+		t.Fatalf("the first exchange: %d %v", won.status, won.answer)
+	}
+	tokens := idptest.TokensOf(won.answer)
+	for _, on := range []*idptest.IDP{idp, twin} {
+		eventuallyDead(t, on, tokens.Access)
+		status, header, answer = on.Token(c, refreshForm(tokens.Refresh))
+		wantError(t, "the refresh token", status, header, answer, http.StatusBadRequest, "invalid_grant")
+	}
+}
+
+// A replay that arrives while the first exchange is under way, and is done before it, ends what the
+// first will be answered with (RFC 6749, section 4.1.2).
+func TestAReplayOvertakesTheFirstExchangeOfACode(t *testing.T) {
+	halted(t, "Redeem", func(t *testing.T, idp *idptest.IDP, h *halt) {
+		f := idp.Flow("legacy", "openid profile offline_access", "vn_purpose", "sign_in")
+		c := code(idp, f, "offline_access")
+		overtaken(t, idp, h, f.Client, func() url.Values { return f.Form(c) })
+	})
+}
+
+// So does that of a device code.
+func TestAReplayOvertakesTheFirstExchangeOfADeviceCode(t *testing.T) {
+	halted(t, "Redeem", func(t *testing.T, idp *idptest.IDP, h *halt) {
+		kiosks(t, idp, "legacy")
+		k := startKiosk(t, idp, "legacy", "openid profile offline_access")
+		b, page := holderAt(idp, "M1", "/device")
+		b.Through(typed(page, k.shown).Submit("device-continue"), idp.Person("M1"), "offline_access")
+		overtaken(t, idp, h, k.client, k.form)
+	})
+}
