@@ -77,6 +77,10 @@ func (d *document) parse(data []byte) *object {
 		d.complain(1, "", "not UTF-8 text")
 		return nil
 	}
+	if line := overgrown(data); line > 0 {
+		d.complain(line, "", "more than %d columns to the right, brackets open, or empty lines", maxNesting)
+		return nil
+	}
 	f, err := parser.ParseBytes(data, 0)
 	var syntax yaml.Error
 	switch {

@@ -391,6 +391,24 @@ func TestFilesThatAreNoClientsFileAreRefused(t *testing.T) {
 	}
 }
 
+// The parser would take seconds for some of these, at a few kilobytes.
+func TestFilesThatAreTooDeepAreNotParsed(t *testing.T) {
+	t.Parallel()
+	for name, file := range map[string]string{
+		"brackets":    "clients: " + strings.Repeat("[", 20000) + strings.Repeat("]", 20000),
+		"over lines":  "clients:\n" + strings.Repeat(" [{a:\n", 60),
+		"dashes":      "clients:\n  " + strings.Repeat("- ", 20000),
+		"questions":   strings.Repeat("? ", 20000),
+		"indentation": "clients:\n" + strings.Repeat(" ", 20000) + "a: |\n",
+		"empty lines": "clients: |\n" + strings.Repeat("  \n", 20000) + "a",
+	} {
+		if _, err := client.ParseFile("f.yaml", []byte(file)); err == nil || !strings.Contains(err.Error(), "more than 100 columns") {
+			t.Errorf("%s: %.200v", name, err)
+		}
+	}
+	parse(t, strings.Replace(good, "client_name: Shop", `client_name: "Shop"`+strings.Repeat("\n", 50), 1)+strings.Repeat("\n# [{\n", 40))
+}
+
 func TestAddressesThatAreRightAreAccepted(t *testing.T) {
 	t.Parallel()
 	for _, uri := range []string{

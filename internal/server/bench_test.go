@@ -123,7 +123,7 @@ func (l load) run(b *testing.B, kind string) {
 	b.ReportMetric(float64(r.P99.Microseconds())/1000, "p99-ms")
 }
 
-func cpuTime(b *testing.B) time.Duration {
+func cpuTime(b testing.TB) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		b.Fatal(err)

@@ -66,3 +66,12 @@ func nonce(t testing.TB, idp *idptest.IDP, key jose.JSONWebKey) string {
 	_, h, _ := idp.Post("/oauth2/par", url.Values{}, possessing(t, idp, key, "POST", "/oauth2/par", "", nil))
 	return h.Get("DPoP-Nonce")
 }
+
+func jsonText(t testing.TB, v any) string {
+	t.Helper()
+	raw, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
