@@ -20,6 +20,10 @@ if [ -z "${IDP_BINARY:-}" ]; then
 	(cd "$root" && go build -o "$dir/idp" ./cmd/idp)
 	export IDP_BINARY="$dir/idp"
 fi
+# Tokens with our verdicts, for verdicts.test.js.
+export IDP_VERDICTS="$dir/verdicts"
+(cd "$root" && go test -count=1 -run '^TestTenThousandTokens$' ./provider)
+
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
 	-addext 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1' -keyout "$dir/key.pem" -out "$dir/cert.pem" 2>"$dir/openssl.log" ||
 	{ cat "$dir/openssl.log" >&2; exit 1; }

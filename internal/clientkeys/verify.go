@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	jose "github.com/go-jose/go-jose/v4"
 
@@ -67,8 +68,11 @@ func (k *Keys) Verify(ctx context.Context, c *client.Client, token string, algs 
 	if newer, ok := k.whenNotFound(ctx, c, h, err); ok {
 		payload, err = verify(signed, newer, h)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, Header{}, err
+	case !utf8.Valid(payload): // RFC 7519, section 7.2
+		return nil, Header{}, wrong("the payload is not UTF-8")
 	}
 	return payload, h, nil
 }
@@ -142,6 +146,9 @@ func object(encoded string) (map[string]json.RawMessage, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	if err != nil {
 		return nil, err
+	}
+	if !utf8.Valid(raw) {
+		return nil, errors.New("not UTF-8")
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil {

@@ -107,6 +107,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"DER in place of r and s":         raw(`{"alg":"ES256","kid":"ec"}`, `{"a":"b"}`, append([]byte{0x30, 6, 2, 1, 1, 2, 1, 1}, make([]byte, 56)...)),
 		"no signature":                    parts[0] + "." + parts[1] + ".",
 		"another payload":                 parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"a":"c"}`)) + "." + parts[2],
+		"a payload that is not UTF-8":     sign(t, p.ec, jose.ES256, json.RawMessage("{\"a\":\"\xff\"}"), map[string]any{"kid": "ec"}),
 		"key of somebody else":            sign(t, p.ec2, jose.ES256, claims, map[string]any{"kid": "ec"}),
 		"unknown kid":                     sign(t, p.ec, jose.ES256, claims, map[string]any{"kid": "other"}),
 		"kid of a key of another kind":    sign(t, p.ec, jose.ES256, claims, map[string]any{"kid": "rsa"}),

@@ -9,15 +9,16 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	jose "github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/json"
 
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/fault"
@@ -91,7 +92,14 @@ func Verify(fields []string, r Request, now time.Time) (Proof, error) {
 	if len(token) > maxSize || strings.Count(token, ".") != 2 {
 		return Proof{}, wrong("not a compact JWS")
 	}
-	key, err := senderKey(token)
+	parts := strings.Split(token, ".")
+	for _, part := range parts {
+		// The decoder skips line breaks, which are none of base64url (RFC 7515, section 2).
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
+			return Proof{}, wrong("not base64url")
+		}
+	}
+	key, err := senderKey(parts[0])
 	if err != nil {
 		return Proof{}, err
 	}
@@ -104,7 +112,7 @@ func Verify(fields []string, r Request, now time.Time) (Proof, error) {
 		return Proof{}, wrong("the signature does not verify")
 	}
 	var c claims
-	if err := json.Unmarshal(payload, &c); err != nil {
+	if err := read(payload, &c); err != nil {
 		return Proof{}, wrong("the payload is not the JSON of a proof")
 	}
 	if err := c.check(r, now); err != nil {
@@ -119,10 +127,10 @@ func Verify(fields []string, r Request, now time.Time) (Proof, error) {
 
 // senderKey reads the header: typ, an accepted alg, and a public key that fits it. The key is held to
 // the rules for registered ones: its sender decides what verifying costs us (RFC 8725, section 3.5).
-func senderKey(token string) (jose.JSONWebKey, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(token[:strings.IndexByte(token, '.')])
+func senderKey(encoded string) (jose.JSONWebKey, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(encoded)
 	var h header
-	if err != nil || json.Unmarshal(raw, &h) != nil {
+	if err != nil || read(raw, &h) != nil {
 		return jose.JSONWebKey{}, wrong("the header is not JSON")
 	}
 	switch {
@@ -134,13 +142,19 @@ func senderKey(token string) (jose.JSONWebKey, error) {
 		return jose.JSONWebKey{}, wrong("crit is not understood")
 	}
 	key, err := client.ReadKey(h.JWK)
-	switch {
-	case errors.Is(err, client.ErrKeyUnusable):
-		return jose.JSONWebKey{}, wrong("jwk is not a key on P-256, of RSA with 2048 to 8192 bits, or of Ed25519")
-	case err != nil:
-		return jose.JSONWebKey{}, wrong("jwk holds more than a public key")
+	if err != nil || !client.Fits(key, h.Alg) {
+		return jose.JSONWebKey{}, wrong("jwk has to be a public key for alg: EC P-256, RSA of 2048 to 8192 bits, or Ed25519")
 	}
 	return key, nil
+}
+
+// read takes names as they are written and each once (RFC 7519, sections 4 and 7.2): this decoder
+// neither ignores case nor lets a second member replace the first.
+func read(raw []byte, into any) error {
+	if !utf8.Valid(raw) {
+		return errors.New("not UTF-8")
+	}
+	return json.Unmarshal(raw, into)
 }
 
 func (c claims) check(r Request, now time.Time) error {

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,11 +48,16 @@ func sign(t testing.TB, key crypto.Signer, alg jose.SignatureAlgorithm, payload 
 			options.WithHeader(jose.HeaderKey(name), value)
 		}
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
+	body, err := json.Marshal(payload)
 	if err != nil {
 		t.Fatal(err)
 	}
-	body, err := json.Marshal(payload)
+	return signBytes(t, key, alg, body, options)
+}
+
+func signBytes(t testing.TB, key crypto.Signer, alg jose.SignatureAlgorithm, body []byte, options *jose.SignerOptions) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +143,10 @@ func TestWhatAProofMustSay(t *testing.T) {
 func TestForgedProofs(t *testing.T) {
 	key, other := ecKey(t), ecKey(t)
 	public := jose.JSONWebKey{Key: key.Public()}
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
 	token := sign(t, key, jose.ES256, good(), nil)
 	parts := strings.Split(token, ".")
 	cases := map[string][]string{
@@ -150,6 +160,13 @@ func TestForgedProofs(t *testing.T) {
 		"zero signature":            {parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 64))},
 		"signed by another key":     {sign(t, other, jose.ES256, good(), map[string]any{"jwk": public, "typ": "dpop+jwt"})},
 		"private key in the header": {sign(t, key, jose.ES256, good(), map[string]any{"jwk": jose.JSONWebKey{Key: key}, "typ": "dpop+jwt"})},
+		"a key of 1024 bits":        {sign(t, weak, jose.PS256, good(), nil)},
+		"a key for encryption":      {sign(t, key, jose.ES256, good(), map[string]any{"jwk": jose.JSONWebKey{Key: key.Public(), Use: "enc"}, "typ": "dpop+jwt"})},
+		"names in capitals":         {sign(t, key, jose.ES256, map[string]any{"JTI": "id-1", "HTM": "POST", "HTU": endpoint, "IAT": now.Unix()}, nil)},
+		"htm twice":                 {sign(t, key, jose.ES256, json.RawMessage(`{"htm":"GET","htm":"POST","jti":"id-1","htu":"`+endpoint+`","iat":`+strconv.FormatInt(now.Unix(), 10)+`}`), nil)},
+		"not UTF-8":                 {signBytes(t, key, jose.ES256, []byte("{\"jti\":\"\xff\",\"htm\":\"POST\",\"htu\":\""+endpoint+"\",\"iat\":"+strconv.FormatInt(now.Unix(), 10)+"}"), (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"))},
+		"line break":                {token[:len(token)-9] + "\r\n" + token[len(token)-9:]},
+		"padding":                   {token + "=="},
 		"typ JWT":                   {sign(t, key, jose.ES256, good(), map[string]any{"jwk": public, "typ": "JWT"})},
 		"no jwk":                    {sign(t, key, jose.ES256, good(), map[string]any{"typ": "dpop+jwt"})},
 		"payload null":              {sign(t, key, jose.ES256, nil, nil)},

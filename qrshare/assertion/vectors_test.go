@@ -179,6 +179,8 @@ func (f *forge) envelopes() []vector {
 		{Name: "padding", Token: parts[0] + "=." + parts[1] + "." + parts[2], Reason: assertion.Malformed},
 		{Name: "JSON serialization", Token: `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`, Reason: assertion.Malformed},
 		{Name: "header twice the same name", Token: head(`{"alg":"none","alg":"ES256","kid":"k1","typ":"` + assertion.Type + `"}`), Reason: assertion.Malformed},
+		{Name: "header that is not UTF-8", Token: head("{\"alg\":\"ES256\",\"kid\":\"k1\",\"typ\":\"" + assertion.Type + "\",\"x\":\"\xff\"}"), Reason: assertion.Malformed},
+		{Name: "payload that is not UTF-8", Token: f.sign(f.key, "k1", "ES256", ours, "{\"x\":\"\xff\","+f.payload[1:]), Reason: assertion.Malformed},
 		{Name: "alg none", Token: head(`{"alg":"none","kid":"k1","typ":"` + assertion.Type + `"}`), Reason: assertion.WrongAlg},
 		{Name: "alg in another case", Token: head(`{"alg":"es256","kid":"k1","typ":"` + assertion.Type + `"}`), Reason: assertion.WrongAlg},
 		{Name: "HS256 under the public key", Token: f.sign(pem, "k1", "HS256", ours, f.payload), Reason: assertion.WrongAlg},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
@@ -58,7 +59,7 @@ func Verify(token string, keys jose.JSONWebKeySet, want Expect) (Assertion, erro
 	}
 	var w wire
 	// This decoder is strict: it refuses duplicate names and does not ignore case.
-	if err := json.Unmarshal(payload, &w); err != nil || w.Claims == nil || w.ID == "" || w.Subject == "" {
+	if err := json.Unmarshal(payload, &w); err != nil || !utf8.Valid(payload) || w.Claims == nil || w.ID == "" || w.Subject == "" {
 		return Assertion{}, Malformed
 	}
 	if err := w.check(want); err != nil {
@@ -103,6 +104,9 @@ func readHeader(token string) (kid string, err error) {
 		if err != nil || strings.ContainsAny(part, "\r\n") {
 			return "", Malformed
 		}
+	}
+	if !utf8.Valid(raw) { // the decoder puts a mark in place of what is not
+		return "", Malformed
 	}
 	var h struct {
 		Alg  string `json:"alg"`
