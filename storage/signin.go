@@ -15,7 +15,8 @@ import (
 	"eid.example/idp/storage/sqldb"
 )
 
-// ReserveTry counts a wrong try before it is made, in one guarded statement.
+// ReserveTry counts a wrong try before it is made, in one guarded statement. Where the newest try set
+// no wait, whoever looked at the clock a moment before it, here or on another instance, is let through.
 func (s *Store) ReserveTry(ctx context.Context, t signin.Try, l signin.Limit, at time.Time) (bool, error) {
 	// Neither moment exists for a limit that never forgets: nothing was tried before the year 1.
 	var idle, quiet time.Time
@@ -28,7 +29,7 @@ func (s *Store) ReserveTry(ctx context.Context, t signin.Try, l signin.Limit, at
 	n, err := s.db.Exec(ctx, `
 		INSERT INTO tries (who, kind, scope, streak, recent, last_at, open_at) VALUES ($1, $2, $3, 1, 1, $4, $4)
 		ON CONFLICT (who, kind, scope) DO UPDATE SET streak = tries.streak + 1, recent = `+recent+`, last_at = $4, open_at = `+wait+`
-		WHERE tries.open_at <= $4 AND tries.streak < $8`, args...)
+		WHERE (tries.open_at <= $4 OR tries.open_at <= tries.last_at) AND tries.streak < $8`, args...)
 	return n == 1, err
 }
 

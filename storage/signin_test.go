@@ -56,6 +56,29 @@ func TestTriesAreExactUnderAnyParallelism(t *testing.T) {
 	})
 }
 
+// Clocks of instances differ, and who looks at one first need not arrive first.
+func TestATryThatLookedAtTheClockEarlierIsNoTryTooMany(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		try, now := signin.Try{Who: "w", Kind: "password"}, e.Now()
+		for i, at := range []time.Time{now, now.Add(-time.Second), now.Add(-time.Millisecond)} {
+			if allowed, err := e.Store.ReserveTry(t.Context(), try, ten, at); err != nil || !allowed {
+				t.Errorf("try %d: %v %v", i+1, allowed, err)
+			}
+			if i == 1 {
+				ok(t, e.Store.ReturnTry(t.Context(), try))
+			}
+		}
+		for range 8 {
+			_, err := e.Store.ReserveTry(t.Context(), try, ten, now)
+			ok(t, err)
+		}
+		if allowed, err := e.Store.ReserveTry(t.Context(), try, ten, now.Add(-time.Second)); err != nil || allowed {
+			t.Errorf("a try within the wait, by a slow clock: %v %v", allowed, err)
+		}
+	})
+}
+
 func TestWaitsGrowAndTheEndIsTheEnd(t *testing.T) {
 	t.Parallel()
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
