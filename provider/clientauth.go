@@ -34,8 +34,16 @@ type presented struct {
 const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // readCredentials reads client credentials from the header and the body. More than one method in
-// one request is refused (RFC 6749, section 2.3).
+// one request is refused (RFC 6749, section 2.3), and so is a request that names nobody (section 5.2).
 func readCredentials(h http.Header, form url.Values) (presented, error) {
+	shown, err := readMethod(h, form)
+	if err == nil && shown.id == "" {
+		err = errInvalidClient
+	}
+	return shown, err
+}
+
+func readMethod(h http.Header, form url.Values) (presented, error) {
 	header := h.Values("Authorization")
 	switch {
 	case len(header) > 1, len(header) == 1 && (form.Has("client_secret") || form.Has("client_assertion")), form.Has("client_secret") && form.Has("client_assertion"):
@@ -87,9 +95,6 @@ func (p *Provider) authenticate(ctx context.Context, h http.Header, form url.Val
 	shown, err := readCredentials(h, form)
 	if err != nil {
 		return caller{}, err
-	}
-	if shown.id == "" {
-		return caller{}, errInvalidClient
 	}
 	c, err := p.Clients.Find(ctx, shown.id)
 	switch {
