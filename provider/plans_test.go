@@ -210,6 +210,46 @@ func TestFormPost(t *testing.T) {
 	})
 }
 
+// Plan formpost is plan basic with every answer in a body, be it a code or an error.
+func TestFormPostOfEveryAnswer(t *testing.T) {
+	idp := one(t)
+	b := idp.Browser()
+	b.SignedIn(idp.Flow("legacy", "openid profile", "vn_purpose", "sign_in"), idp.Person("M1"))
+	for name, c := range map[string]struct {
+		change []string
+		error  string
+	}{
+		"response-type-missing":    {[]string{"response_type", ""}, "invalid_request"},
+		"without nonce":            {[]string{"nonce", ""}, ""},
+		"prompt-none-logged-in":    {[]string{"prompt", "none"}, ""},
+		"max-age-10000":            {[]string{"max_age", "10000"}, ""},
+		"unknown parameter":        {[]string{"extra", "foobar"}, ""},
+		"display":                  {[]string{"display", "popup"}, ""},
+		"acr_values":               {[]string{"acr_values", "urn:vn:eid:acr:1"}, ""},
+		"claims":                   {[]string{"claims", `{"userinfo":{"name":{"essential":true}}}`}, ""},
+		"request_uri":              {[]string{"request_uri", "https://legacy.example/r"}, "request_uri_not_supported"},
+		"request object":           {[]string{"request", jwt(`{"alg":"none"}`, "{}")}, "request_not_supported"},
+		"without PKCE":             {[]string{"code_challenge", "", "code_challenge_method", ""}, ""},
+		"a scope that is not ours": {[]string{"scope", "profile"}, "invalid_scope"},
+	} {
+		f := idp.Flow("legacy", "openid profile", append([]string{"response_mode", "form_post", "vn_purpose", "sign_in"}, c.change...)...)
+		answer := posted(t, b.Get(f.Address()), f)
+		if answer["state"] != f.State || answer["iss"] != idp.URL || answer["error"] != c.error || (answer["code"] == "") != (c.error != "") {
+			t.Errorf("%s: %v", name, answer)
+			continue
+		}
+		if c.error == "" {
+			form := f.Form(answer["code"])
+			if !f.Query.Has("code_challenge") {
+				form.Del("code_verifier")
+			}
+			if status, _, got := idp.Token(f.Client, form); status != http.StatusOK {
+				t.Errorf("%s: token endpoint %d %v", name, status, got)
+			}
+		}
+	}
+}
+
 // posted reads the fields of the page that posts an answer to the client.
 func posted(t *testing.T, p *idptest.Page, f *idptest.Flow) map[string]string {
 	t.Helper()

@@ -1,8 +1,10 @@
 package provider
 
 import (
+	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/zitadel/oidc/v3/pkg/op"
@@ -22,6 +24,21 @@ var surface = map[reflect.Type][]string{
 		"GetPrivateClaimsFromScopes", "GetRefreshTokenInfo", "Health", "KeySet", "RevokeToken", "SaveAuthCode", "SetIntrospectionFromToken",
 		"SetUserinfoFromScopes", "SetUserinfoFromToken", "SignatureAlgorithms", "SigningKey", "TerminateSession",
 		"TokenRequestByRefreshToken", "ValidateJWTProfileScopes"},
+}
+
+// TestZF34LibraryVersionIsDecidedOn: what its go.mod pulls along reaches us with it, so its version is
+// one that somebody has looked at, and never moves by itself.
+func TestZF34LibraryVersionIsDecidedOn(t *testing.T) {
+	raw, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(raw), "\tgithub.com/zitadel/oidc/v3 v3.49.2\n") {
+		t.Error("another version of zitadel/oidc: run the tests named after ZF1 to ZF34 against it, read its changes, then name it here")
+	}
+	if strings.Contains(string(raw), "\nreplace ") {
+		t.Error("go.mod replaces a module")
+	}
 }
 
 func TestLibrarySurfaceIsDecidedOn(t *testing.T) {
