@@ -221,7 +221,7 @@ func (p *Provider) Routes() []web.Route {
 	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
 		routes = append(routes, open("GET "+path, web.Metadata, p.cors(p.serveDiscovery)), open("OPTIONS "+path, web.Metadata, p.preflight))
 	}
-	routes = append(routes, p.deviceRoutes()...)
+	routes = append(append(routes, p.deviceRoutes()...), p.errorRoutes()...)
 	for _, path := range []string{"/oauth2/par", "/oauth2/device", "/oauth2/token", "/oauth2/revoke", "/oauth2/userinfo", "/oauth2/jwks"} {
 		routes = append(routes, open("OPTIONS "+path, web.API, p.preflight))
 	}

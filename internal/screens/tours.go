@@ -28,7 +28,7 @@ func demoTours() []tour {
 
 func publicTour(v *visit) {
 	for _, page := range []struct{ name, path string }{
-		{"home", "/"}, {"scopes", "/scopes"}, {"services", "/services"},
+		{"home", "/"}, {"scopes", "/scopes"}, {"services", "/services"}, {"errors", "/errors"},
 		{"level-1", "/help/level?need=1&have=0"}, {"level-2", "/help/level?need=2&have=1"},
 		{"register", "/register"}, {"activate", "/activate"}, {"recover", "/recover"},
 		{"camera", "/Q/ABCDEFGHIJKLMNOPQRSTUVWXYZ"}, {"not-found", "/nowhere"},
