@@ -84,7 +84,7 @@ func TestZF03AssertionAsGrant(t *testing.T) {
 		wantError(t, c, status, h, answer, 400, "unsupported_grant_type")
 	}
 	status, h, answer := idp.Post("/oauth2/token", url.Values{"grant_type": {grant}, "assertion": {"x"}})
-	wantError(t, "nobody", status, h, answer, 400, "unsupported_grant_type")
+	wantError(t, "nobody", status, h, answer, 401, "invalid_client")
 }
 
 // jwt is a token in the compact form with an invented signature.
