@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"eid.example/idp/internal/fault"
 )
@@ -31,7 +32,11 @@ func Complete(file string, registrations []Registration, registered []Client) (c
 		if other, clash := lookAlike(c, registered, registrations); clash {
 			doc.complain(reg.Line, at, "people cannot tell its name from that of the registered client %s", other)
 		}
-		if known >= 0 && len(registered[known].Purposes) > 0 && registered[known].Sector() != c.Sector() {
+		if known >= 0 && registered[known].Ended() {
+			doc.complain(reg.Line, at, "ended its registration on %s; an id is never given out again", registered[known].EndedAt.Format(time.DateOnly))
+			continue
+		}
+		if known >= 0 && registered[known].estranges(&c) {
 			doc.complain(reg.Line, at, "its people would all become strangers to it, because sub is made for the host %s now; write sector_identifier: %s",
 				registered[known].Sector(), registered[known].Sector())
 		}
@@ -54,10 +59,10 @@ func Complete(file string, registrations []Registration, registered []Client) (c
 }
 
 // lookAlike finds a registered client with a name that people would take for that of c. Clients
-// that the same file replaces are compared within the file already.
+// that the same file replaces are compared within the file already; those that ended need no name.
 func lookAlike(c Client, registered []Client, file []Registration) (ID, bool) {
 	for _, r := range registered {
-		if slices.ContainsFunc(file, func(reg Registration) bool { return reg.Client.ID == r.ID }) {
+		if r.Ended() || slices.ContainsFunc(file, func(reg Registration) bool { return reg.Client.ID == r.ID }) {
 			continue
 		}
 		for _, s := range skeletons(r) {

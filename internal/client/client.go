@@ -123,10 +123,16 @@ type Client struct {
 	DetailTypes       []string   // authorization_details types it may use (RFC 9396)
 	BackChannelLogout string     // address for logout tokens; empty: none
 	InitiateLogin     string     // initiate_login_uri: where a third party may start a sign-in
-	ManagementHash    []byte     // SHA-256 of the registration access token (RFC 7592); nil unless registered dynamically
 	ResourceServer    bool       // may introspect tokens of other clients
 
+	Invitation     string    // id of the one under which it registered itself (RFC 7591); empty: an operator registered it
+	ManagementHash []byte    // SHA-256 of its registration access token (RFC 7592); nil: it cannot change itself
+	SelfNamed      bool      // nobody has reviewed its name
+	SectorURI      string    // sector_identifier_uri; what it lists was compared when the client was registered
+	RegisteredAt   time.Time // when it registered itself
+
 	Disabled  bool
+	EndedAt   time.Time // when it ended its registration; zero: it stands
 	UpdatedAt time.Time
 }
 
@@ -288,6 +294,28 @@ func samePortless(registered, asked string) bool {
 	a, ok := cut(registered)
 	b, ok2 := cut(asked)
 	return ok && ok2 && a == b
+}
+
+// Manages reports whether a presented token is the registration access token of the client.
+func (c *Client) Manages(token string) bool {
+	sum := sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(c.ManagementHash, sum[:]) == 1
+}
+
+// Ended reports whether the client has ended its registration. Its id is never given out again.
+func (c *Client) Ended() bool { return !c.EndedAt.IsZero() }
+
+// End returns what is kept of a client that ends its registration: what names it to people who
+// look at their history, and nothing with which anybody could act as it.
+func (c *Client) End(now time.Time) Client {
+	return Client{ID: c.ID, Class: c.Class, Name: c.Name, Domain: c.Domain, Agreement: c.Agreement, Purposes: c.Purposes,
+		MinimumLevel: c.MinimumLevel, MinimumACR: c.MinimumACR,
+		Invitation: c.Invitation, SelfNamed: c.SelfNamed, RegisteredAt: c.RegisteredAt, Disabled: true, EndedAt: now}
+}
+
+// estranges reports whether a change gives every person another sub.
+func (c *Client) estranges(next *Client) bool {
+	return len(c.Purposes) > 0 && c.Sector() != next.Sector()
 }
 
 // CheckSecret compares a presented secret in constant time. A client without secrets never passes.

@@ -91,7 +91,7 @@ func (d *document) parse(data []byte) *object {
 		d.complain(1, "", "not YAML: %v", err)
 		return nil
 	case len(f.Docs) != 1 || f.Docs[0].Body == nil:
-		d.complain(1, "", `has to be one YAML document that starts with "clients:"`)
+		d.complain(1, "", "has to be one YAML document")
 		return nil
 	}
 	return d.object(f.Docs[0].Body, "")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"eid.example/idp/internal/policy"
 )
@@ -43,7 +44,9 @@ var wording = map[string]policy.Text{
 	"details":    {VI: "Được gửi chi tiết yêu cầu (authorization_details): %s.", EN: "May send authorization_details: %s."},
 	"logout":     {VI: "Được báo khi người dân đăng xuất, tại %s.", EN: "Is told when people sign out, at %s."},
 	"initiate":   {VI: "Nơi khác có thể bắt đầu đăng nhập tại %s.", EN: "Others may start a sign-in at %s."},
-	"dynamic":    {VI: "Tự đăng ký (RFC 7591); tự sửa được đăng ký của mình.", EN: "Registered itself (RFC 7591) and may change its registration."},
+	"dynamic":    {VI: "Tự đăng ký ngày %s theo lời mời %s (RFC 7591) và tự sửa được đăng ký của mình.", EN: "Registered itself on %s by invitation %s (RFC 7591) and may change its registration."},
+	"self_named": {VI: "Tên do dịch vụ tự khai, chưa ai thẩm định; trang đồng ý nói rõ điều đó.", EN: "Its name is its own statement, which nobody has reviewed; the consent screen says so."},
+	"ended":      {VI: "Đã tự chấm dứt đăng ký ngày %s; mã này không được cấp lại.", EN: "Ended its registration itself on %s; its id is never given out again."},
 	"public":     {VI: "Không có bí mật (public client).", EN: "Has no secret (public client)."},
 	"secret":     {VI: "Tự chứng minh bằng %s; số bí mật đang dùng: %d.", EN: "Proves itself by %s; secrets in use: %d."},
 	"sector":     {VI: "Mã riêng của mỗi người (sub) được tạo theo %s.", EN: "Each person's code (sub) is made for %s."},
@@ -69,7 +72,10 @@ func (c *Client) Explain(locale string) string {
 		}
 	}
 	say("title", c.Name.In(locale), c.ID, c.Class)
-	when(c.Disabled, "disabled")
+	when(c.Disabled && !c.Ended(), "disabled")
+	when(c.Ended(), "ended", c.EndedAt.Format(time.DateOnly))
+	when(c.Invitation != "", "dynamic", c.RegisteredAt.Format(time.DateOnly), c.Invitation)
+	when(c.SelfNamed, "self_named")
 	when(c.Agreement.Number != "", "agreement", c.Agreement.Number, c.Agreement.Date, c.Agreement.Reviewer)
 	when(c.Domain != "", "domain", c.Domain)
 	if c.May(AuthorizationCode) {
@@ -133,7 +139,6 @@ func (c *Client) explainSecurity(say func(string, ...any), when func(bool, strin
 	}
 	when(c.BackChannelLogout != "", "logout", c.BackChannelLogout)
 	when(c.InitiateLogin != "", "initiate", c.InitiateLogin)
-	when(c.ManagementHash != nil, "dynamic")
 }
 
 // keyNames lists the keys by value: kid where there is one, and kind.

@@ -130,9 +130,8 @@ func (r Rules) identity(o *object, c *Client) {
 			o.wrong(cmp.Or(written(o, field), "client_name"), "%s", fault)
 		}
 	}
-	c.Domain = o.text("domain")
-	if c.Domain != "" && (!validHost(c.Domain) || strings.ContainsAny(c.Domain, ":")) {
-		o.wrong("domain", "has to be a host name in lower case, like service.example")
+	if c.Domain = o.text("domain"); c.Domain != "" {
+		checkDomain(o, c.Domain)
 	}
 	c.HomeURI = r.link(o, "client_uri")
 	c.PolicyURI = r.link(o, "policy_uri")
@@ -144,6 +143,20 @@ func (r Rules) identity(o *object, c *Client) {
 		}
 	}
 	c.Contacts = plain(o.texts("contacts"))
+}
+
+func checkDomain(o *object, domain string) {
+	if !validHost(domain) || strings.Contains(domain, ":") {
+		o.wrong("domain", "has to be a host name in lower case, like service.example")
+	}
+}
+
+// requirePKCE reads whether a request without a challenge is refused.
+func requirePKCE(o *object, c *Client) {
+	c.RequirePKCE = o.flag("require_pkce", true)
+	if c.Class == Regulated && !c.RequirePKCE {
+		o.wrong("require_pkce", "cannot be false for a regulated client (FAPI 2.0 Security Profile, section 5.3.2.2)")
+	}
 }
 
 // written returns the name if the field is in the file.
@@ -176,10 +189,7 @@ func (r Rules) protocol(o *object, c *Client) {
 	o.words("response_types", "code")
 	o.choice("subject_type", "pairwise", "pairwise")
 	c.IDTokenAlg = o.choice("id_token_signed_response_alg", ES256, c.Class.SigningAlgs()...)
-	c.RequirePKCE = o.flag("require_pkce", true)
-	if c.Class == Regulated && !c.RequirePKCE {
-		o.wrong("require_pkce", "cannot be false for a regulated client (FAPI 2.0 Security Profile, section 5.3.2.2)")
-	}
+	requirePKCE(o, c)
 	c.DefaultMaxAge = time.Duration(o.number("default_max_age", 0, 1, 12*60*60)) * time.Second
 
 	hosts := map[string]bool{}
@@ -267,9 +277,9 @@ func (r Rules) credentials(o *object, reg *Registration) {
 	switch {
 	case c.Public() && o.has("client_secret"):
 		o.wrong("client_secret", "contradicts token_endpoint_auth_method: none; a public client has no secret")
-	case !c.AuthMethod.secret() && o.has("client_secret"):
+	case !c.AuthMethod.Secret() && o.has("client_secret"):
 		o.wrong("client_secret", "has no use: the client proves itself by keys or a certificate")
-	case c.AuthMethod.secret() && !o.has("client_secret"):
+	case c.AuthMethod.Secret() && !o.has("client_secret"):
 		o.wrong("client_secret", "is missing: generate, or sha256: and a hash (or token_endpoint_auth_method: none for a client that cannot keep a secret)")
 	case reg.GenerateSecret && len(c.SecretHashes) > 0:
 		o.wrong("client_secret", "is either generate or hashes")

@@ -2,10 +2,12 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"slices"
@@ -13,30 +15,27 @@ import (
 	"strings"
 	"time"
 
+	jose "github.com/go-jose/go-jose/v4"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
 	"eid.example/idp/internal/account"
-	"eid.example/idp/internal/fault"
+	"eid.example/idp/internal/policy"
 )
 
-// Template is what a dynamic registration cannot say for itself: an operator decided it when the
-// initial access token was given out.
+// Template is what a client that registers itself cannot decide: an operator did, when the
+// invitation was given out.
 type Template struct {
-	ID          ID // the client_id to register
-	Agreement   Agreement
-	Purposes    []Purpose
-	RequirePKCE bool
-}
-
-// Dynamic is a client as its metadata ask for it (RFC 7591).
-type Dynamic struct {
-	Client Client
-	// NeedsSecret: the client authenticates by a secret, which is for the caller to make (NewSecret).
-	NeedsSecret bool
-	// SectorURI has to be read and given to CheckSector before the client is stored, unless it is
-	// empty (OpenID Connect Registration, section 5).
-	SectorURI string
+	Class        Class
+	Name         policy.Text // zero: the client names itself, and people are told so
+	Domain       string      // its addresses have to lie under it; empty: people see where they are sent
+	GrantTypes   []string    // those that it may choose from
+	DetailTypes  []string    // likewise
+	RequirePKCE  bool
+	MinimumLevel account.Level
+	MinimumACR   account.ACR
+	Agreement    Agreement
+	Purposes     []Purpose
 }
 
 const maxMetadata = 64 << 10
@@ -54,71 +53,95 @@ var metadataNames = strings.Fields(`client_name client_name#vi client_name#en cl
 	introspection_signed_response_alg introspection_encrypted_response_alg introspection_encrypted_response_enc
 	authorization_details_types backchannel_logout_uri backchannel_logout_session_required initiate_login_uri`)
 
-// FromMetadata reads the body of a dynamic registration under the same rules as a file. The class
-// follows from what is asked for: regulated when keys or a certificate prove the client, its
-// tokens are bound and its requests pushed, and then all rules of that class hold; else portal.
-// Errors are Problems; Registration translates them.
-func (r Rules) FromMetadata(raw []byte, t Template) (Dynamic, error) {
+// FromMetadata reads the body of a dynamic registration under the same rules as a file; id is the
+// client_id to register. Class, purposes, levels and whatever else the template says stand as they
+// are there. A sector_identifier_uri and a jwks_uri still have to be read, and given to CheckSector
+// and CheckKeys. Errors are Problems; Registration translates them.
+func (r Rules) FromMetadata(raw []byte, id ID, t Template) (Client, error) {
 	doc := &document{file: "metadata"}
 	members, err := readMetadata(raw)
 	if err != nil {
 		doc.complain(1, "", "%v", err)
-		return Dynamic{}, doc.err()
+		return Client{}, doc.err()
 	}
-	sector := r.sector(doc, members)
-	class := qualifies(members)
-	complement(members, class, t)
-	o := doc.object(nodeOf(members), "")
-	d := Dynamic{SectorURI: sector, Client: Client{ID: t.ID, Class: class, Agreement: t.Agreement, Purposes: t.Purposes,
-		MinimumLevel: account.LevelMatched, MinimumACR: account.ACR1}}
-	r.dynamic(o, &d)
-	return d, doc.err()
+	c := Client{ID: id, Class: t.Class, Agreement: t.Agreement, Purposes: t.Purposes,
+		MinimumLevel: t.MinimumLevel, MinimumACR: t.MinimumACR, SelfNamed: t.Name == policy.Text{}}
+	c.SectorURI = r.sector(doc, members, t)
+	complement(members, id, t)
+	r.dynamic(doc.object(nodeOf(members), ""), &c, t)
+	return c, doc.err()
 }
 
-// sector takes the sector_identifier_uri out of the metadata and puts its host in.
-func (r Rules) sector(doc *document, members map[string]any) string {
-	given, ok := members["sector_identifier_uri"]
+// sector takes the sector_identifier_uri out of the metadata and puts its host in (OpenID Connect
+// Registration, section 5). It says which people two services have in common, so it needs
+// redirect_uris that the document can vouch for.
+func (r Rules) sector(doc *document, members map[string]any, t Template) string {
+	const name = "sector_identifier_uri"
+	given, ok := members[name]
 	if !ok {
 		return ""
 	}
-	delete(members, "sector_identifier_uri")
+	delete(members, name)
 	text, _ := given.(string)
 	u, err := r.webAddress(text)
-	if err != nil || u.Scheme != "https" && !r.AllowInsecure {
-		doc.complain(1, "sector_identifier_uri", "has to be an https address")
-		return ""
+	switch {
+	case err != nil || u.Scheme != "https" && !r.AllowInsecure:
+		doc.complain(1, name, "has to be an https address")
+	case members["redirect_uris"] == nil:
+		doc.complain(1, name, "has no use without redirect_uris")
+	case t.Domain != "" && !within(u.Hostname(), t.Domain):
+		doc.complain(1, name, "is not under the domain %s of the invitation", t.Domain)
+	default:
+		members["sector_identifier"] = u.Hostname()
+		return text
 	}
-	members["sector_identifier"] = u.Hostname()
-	return text
+	return ""
 }
 
 // dynamic reads the fields that registration reads of a file, as far as a client may say them.
-func (r Rules) dynamic(o *object, d *Dynamic) {
-	c := &d.Client
+func (r Rules) dynamic(o *object, c *Client, t Template) {
 	r.identity(o, c)
-	c.Domain = "" // a registration that nobody reviewed cannot say which domain people see
+	c.Domain = t.Domain
 	r.protocol(o, c)
 	c.AuthMethod = method(o, c.Class)
-	d.NeedsSecret = c.AuthMethod.secret()
 	r.security(o, c)
 	access(o, c)
 	r.calls(o, c)
+	invited(o, "grant_types", c.GrantTypes, t.GrantTypes)
+	invited(o, "authorization_details_types", c.DetailTypes, t.DetailTypes)
 	if c.Public() {
 		c.RequirePKCE = true
 	}
-	c.Domain = shown(c)
+	if c.Domain == "" {
+		c.Domain = shown(c)
+	}
+	for _, link := range []*string{&c.HomeURI, &c.PolicyURI, &c.TermsURI} {
+		if u, err := url.Parse(*link); err != nil || !within(u.Hostname(), c.Domain) {
+			*link = "" // nobody has looked at it, so people are not led to other sites
+		}
+	}
 	if !c.May(AuthorizationCode) && !c.May(DeviceCode) {
 		c.Purposes = nil // nobody is asked
 	}
 	together(o, c)
 }
 
-// shown is the domain that people see: where the browser is sent with what they agree to.
+// invited complains about what the invitation does not offer.
+func invited(o *object, name string, asked, offered []string) {
+	for _, one := range asked {
+		if !slices.Contains(offered, one) {
+			o.wrong(name, "%q is not possible with this invitation; it allows: %s", one, cmp.Or(strings.Join(offered, ", "), "none"))
+		}
+	}
+}
+
+// shown is the domain that people see: where the browser is sent with what they agree to. Nothing
+// that a client merely says of itself counts.
 func shown(c *Client) string {
 	if c.SectorIdentifier != "" {
 		return c.SectorIdentifier
 	}
-	for _, uri := range append(slices.Clone(c.RedirectURIs), c.HomeURI) {
+	for _, uri := range c.RedirectURIs {
 		if u, err := url.Parse(uri); err == nil && u.Hostname() != "" {
 			return u.Hostname()
 		}
@@ -126,16 +149,30 @@ func shown(c *Client) string {
 	return string(c.ID)
 }
 
-// readMetadata reads a JSON object. Members that are null or that we do not know are left out.
-func readMetadata(raw []byte) (map[string]any, error) {
+// readObject reads a JSON object.
+func readObject(raw []byte) (map[string]any, error) {
 	if len(raw) > maxMetadata {
 		return nil, fmt.Errorf("the metadata are larger than %d bytes", maxMetadata)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var all map[string]any
-	if err := d.Decode(&all); err != nil || all == nil || d.More() {
-		return nil, errors.New("the metadata are not a JSON object")
+	if err := d.Decode(&all); err != nil || all == nil {
+		return nil, errNoObject
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errNoObject
+	}
+	return all, nil
+}
+
+var errNoObject = errors.New("the metadata are not a JSON object")
+
+// readMetadata reads the metadata. Members that are null or that we do not know are left out.
+func readMetadata(raw []byte) (map[string]any, error) {
+	all, err := readObject(raw)
+	if err != nil {
+		return nil, err
 	}
 	members := map[string]any{}
 	for _, name := range append(metadataNames, "sector_identifier_uri") {
@@ -173,42 +210,65 @@ func nodeOf(value any) ast.Node {
 	return ast.Null(as("null"))
 }
 
-// qualifies tells the class that metadata describe.
-func qualifies(members map[string]any) Class {
-	method, _ := members["token_endpoint_auth_method"].(string)
-	bound := members["dpop_bound_access_tokens"] == true || members["tls_client_certificate_bound_access_tokens"] == true
-	pushed := members["require_pushed_authorization_requests"] == true
-	switch AuthMethod(method) {
-	case TLS, SelfSignedTLS:
-		return Regulated
-	case PrivateKeyJWT:
-		if bound && pushed {
-			return Regulated
-		}
-	}
-	return Portal
-}
-
-// complement puts in the defaults of a dynamic registration where they are not those of a file.
-func complement(members map[string]any, class Class, t Template) {
-	if class == Portal {
+// complement puts in what the template says, and the defaults of a dynamic registration where they
+// are not those of a file.
+func complement(members map[string]any, id ID, t Template) {
+	if t.Class == Portal {
 		members["require_pkce"] = t.RequirePKCE
 		if members["id_token_signed_response_alg"] == nil {
 			members["id_token_signed_response_alg"] = RS256 // OpenID Connect Registration, section 2
 		}
 	}
-	if logo, ok := members["logo_uri"].(string); ok && !strings.HasPrefix(logo, pictureScheme) {
-		delete(members, "logo_uri") // pages load nothing from other sites
+	// A picture that nobody has looked at could be any authority's, and pages load nothing from
+	// other sites.
+	delete(members, "logo_uri")
+	if t.Name != (policy.Text{}) {
+		delete(members, "client_name")
+		members["client_name#vi"], members["client_name#en"] = t.Name.VI, t.Name.EN
 	}
 	if members["client_name"] == nil {
 		vi, en := members["client_name#vi"], members["client_name#en"]
-		for _, name := range []any{vi, en, string(t.ID)} {
+		for _, name := range []any{vi, en, string(id)} {
 			if name != nil {
 				members["client_name"] = name
 				break
 			}
 		}
 	}
+}
+
+// CheckUpdate checks what the metadata of an update may not say (RFC 7592, section 2.2): another
+// client_id, a secret other than the one that was issued, and what only the provider says.
+func (c *Client) CheckUpdate(raw []byte) error {
+	doc := &document{file: "metadata"}
+	members, err := readObject(raw)
+	if err != nil {
+		doc.complain(1, "", "%v", err)
+		return doc.err()
+	}
+	if members["client_id"] != string(c.ID) {
+		doc.complain(1, "client_id", "has to be the one of this registration")
+	}
+	if secret, given := members["client_secret"]; given {
+		if text, ok := secret.(string); !ok || !c.CheckSecret(text) {
+			doc.complain(1, "client_secret", "is not for the client to choose; leave it out")
+		}
+	}
+	for _, name := range []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"} {
+		if _, given := members[name]; given {
+			doc.complain(1, name, "is not part of an update (RFC 7592, section 2.2)")
+		}
+	}
+	return doc.err()
+}
+
+// CheckSuccessor checks what an update may not change, because people know the client by it.
+func (c *Client) CheckSuccessor(next *Client) error {
+	if c.estranges(next) {
+		return Wrong("redirect_uris", "would make every person a stranger, because sub is made for the host "+
+			c.Sector()+"; keep it, or name it in sector_identifier_uri")
+	}
+	return nil
 }
 
 // Registration translates problems of metadata into the error of RFC 7591, section 3.2.2, and a
@@ -235,18 +295,34 @@ func (p Problems) Registration() (code, description string) {
 }
 
 // CheckSector checks what a client publishes under its sector_identifier_uri: a JSON list with
-// all of its redirect_uris. Errors wrap fault.Invalid.
+// all of its redirect_uris. Errors are Problems.
 func (c *Client) CheckSector(document []byte) error {
 	var list []string
 	if err := json.Unmarshal(document, &list); err != nil {
-		return fmt.Errorf("sector_identifier_uri leads to no JSON list of addresses: %w", fault.Invalid)
+		return Wrong("sector_identifier_uri", "leads to no JSON list of addresses")
 	}
 	for _, uri := range c.RedirectURIs {
 		if !slices.Contains(list, uri) {
-			return fmt.Errorf("sector_identifier_uri does not list every redirect_uri: %w", fault.Invalid)
+			return Wrong("sector_identifier_uri", "does not list every redirect_uri")
 		}
 	}
 	return nil
+}
+
+// CheckKeys checks that the keys which a client publishes are good for all that they are needed
+// for. Errors are Problems.
+func (c *Client) CheckKeys(published []jose.JSONWebKey) error {
+	for _, n := range c.keyNeeds() {
+		if !n.met(published) {
+			return Wrong("jwks_uri", "has no key for "+n.what)
+		}
+	}
+	return nil
+}
+
+// Wrong is a problem with one field of metadata.
+func Wrong(field, text string) Problems {
+	return Problems{{File: "metadata", Line: 1, Field: field, Text: text}}
 }
 
 // NewSecret makes a client secret of 256 bits, and what is kept of it.
@@ -256,9 +332,13 @@ func NewSecret() (secret string, hash []byte) {
 	return secret, sum[:]
 }
 
-// LookAlike finds another client with a name that people would take for that of c.
-func LookAlike(c Client, registered []Client) (ID, bool) {
-	return lookAlike(c, registered, []Registration{{Client: c}})
+// CheckName refuses a name that people would take for that of another registered client. Errors
+// are Problems.
+func (c *Client) CheckName(registered []Client) error {
+	if _, clash := lookAlike(*c, registered, []Registration{{Client: *c}}); clash {
+		return Wrong("client_name", "people cannot tell it from the name of a registered client")
+	}
+	return nil
 }
 
 // Metadata is what is registered about a client in the names of RFC 7591 and OpenID Connect
@@ -287,6 +367,7 @@ func (c *Client) Metadata() map[string]any {
 		"introspection_signed_response_alg": c.Introspection.SignedAlg, "introspection_encrypted_response_alg": c.Introspection.KeyAlg,
 		"introspection_encrypted_response_enc": c.Introspection.ContentEnc,
 		"backchannel_logout_uri":               c.BackChannelLogout, "initiate_login_uri": c.InitiateLogin,
+		"sector_identifier_uri": c.SectorURI, "scope": c.scope(),
 	} {
 		if text != "" {
 			m[name] = text
@@ -314,4 +395,17 @@ func (c *Client) Metadata() map[string]any {
 		m["default_max_age"] = int(c.DefaultMaxAge / time.Second)
 	}
 	return m
+}
+
+// scope is everything that the client may ask for, under one purpose or another.
+func (c *Client) scope() string {
+	var all []policy.Scope
+	for _, p := range c.Purposes {
+		for _, s := range c.Allowed(p) {
+			if !slices.Contains(all, s) {
+				all = append(all, s)
+			}
+		}
+	}
+	return policy.JoinScopes(all)
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	jose "github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 
 	"eid.example/idp/internal/client"
@@ -13,34 +15,53 @@ import (
 	"eid.example/idp/internal/policy"
 )
 
-func template() client.Template {
-	return client.Template{ID: "dyn-1", Agreement: client.Agreement{Number: "A", Date: "2026-01-02", Reviewer: "R"}, Purposes: []client.Purpose{{
-		ID: "sign_in", Text: policy.Text{VI: "Đăng nhập", EN: "Sign in"}, LegalBasis: policy.Text{VI: "Luật", EN: "Law"},
-		Retention: policy.Text{VI: "1 năm", EN: "1 year"}, Required: []policy.Scope{policy.Profile}, MinimumLevel: 1, ExpiredGrace: client.GraceAccept}}}
+func template(change ...func(*client.Template)) client.Template {
+	t := client.Template{Class: client.Portal, Agreement: client.Agreement{Number: "A", Date: "2026-01-02", Reviewer: "R"}, MinimumLevel: 1, MinimumACR: 1,
+		GrantTypes: []string{client.AuthorizationCode, client.RefreshToken}, Purposes: []client.Purpose{{
+			ID: "sign_in", Text: policy.Text{VI: "Đăng nhập", EN: "Sign in"}, LegalBasis: policy.Text{VI: "Luật", EN: "Law"},
+			Retention: policy.Text{VI: "1 năm", EN: "1 year"}, Required: []policy.Scope{policy.Profile}, MinimumLevel: 1, ExpiredGrace: client.GraceAccept}}}
+	for _, f := range change {
+		f(&t)
+	}
+	return t
 }
 
-func fromMetadata(t testing.TB, metadata string) client.Dynamic {
+func forBanks(t *client.Template) {
+	t.Class, t.RequirePKCE, t.DetailTypes = client.Regulated, true, []string{client.AccountOpening}
+}
+
+func fromMetadata(t testing.TB, metadata string, change ...func(*client.Template)) client.Client {
 	t.Helper()
-	d, err := client.Rules{}.FromMetadata([]byte(metadata), template())
+	c, err := client.Rules{}.FromMetadata([]byte(metadata), "dyn-1", template(change...))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, metadata)
 	}
-	return d
+	return c
+}
+
+// misfit is the first thing that is wrong with metadata, as a client is told.
+func misfit(t testing.TB, metadata string, change ...func(*client.Template)) (code, description string) {
+	t.Helper()
+	_, err := client.Rules{}.FromMetadata([]byte(metadata), "dyn-1", template(change...))
+	var problems client.Problems
+	if !errors.As(err, &problems) {
+		t.Fatalf("accepted: %.200s (%v)", metadata, err)
+	}
+	return problems.Registration()
 }
 
 func TestDynamicRegistrationHasTheDefaultsOfTheStandard(t *testing.T) {
 	t.Parallel()
-	d := fromMetadata(t, `{"redirect_uris": ["https://shop.example/cb"]}`)
-	c := d.Client
-	if !d.NeedsSecret || c.ID != "dyn-1" || c.Class != client.Portal || c.AuthMethod != client.SecretBasic || c.IDTokenAlg != "RS256" || c.ApplicationType != "web" ||
-		c.Domain != "shop.example" || c.RequirePKCE || c.NeedsPAR() || c.Bound != client.Unbound || c.Name.VI == "" {
-		t.Errorf("%+v", d)
+	c := fromMetadata(t, `{"redirect_uris": ["https://shop.example/cb"]}`)
+	if !c.AuthMethod.Secret() || c.ID != "dyn-1" || c.Class != client.Portal || c.AuthMethod != client.SecretBasic || c.IDTokenAlg != "RS256" || c.ApplicationType != "web" ||
+		c.Domain != "shop.example" || c.RequirePKCE || c.NeedsPAR() || c.Bound != client.Unbound || c.Name.VI == "" || !c.SelfNamed {
+		t.Errorf("%+v", c)
 	}
 	if diff := cmp.Diff(template().Purposes, c.Purposes); diff != "" {
 		t.Error(diff)
 	}
 	public := fromMetadata(t, `{"redirect_uris": ["https://shop.example/cb"], "token_endpoint_auth_method": "none"}`)
-	if public.NeedsSecret || !public.Client.RequirePKCE || !public.Client.NeedsPKCE() {
+	if public.AuthMethod.Secret() || !public.RequirePKCE || !public.NeedsPKCE() {
 		t.Errorf("%+v", public)
 	}
 }
@@ -57,24 +78,69 @@ func TestWhatOnlyAnOperatorDecidesIsIgnoredInMetadata(t *testing.T) {
 	}
 }
 
-func TestDynamicRegistrationGoesIntoTheClassThatItQualifiesFor(t *testing.T) {
+func TestClassOfADynamicRegistrationIsThatOfItsInvitation(t *testing.T) {
 	t.Parallel()
 	keys := `"redirect_uris": ["https://shop.example/cb"], "token_endpoint_auth_method": "private_key_jwt", "jwks": ` + keySet(jwk(t, "ec", nil))
-	portal := fromMetadata(t, `{`+keys+`}`).Client
-	if portal.Class != client.Portal || portal.AuthMethod != client.PrivateKeyJWT || portal.IDTokenAlg != "RS256" || portal.JWKS == "" {
+	whole := `{` + keys + `, "dpop_bound_access_tokens": true, "require_pushed_authorization_requests": true}`
+	portal := fromMetadata(t, whole)
+	if portal.Class != client.Portal || portal.AuthMethod != client.PrivateKeyJWT || portal.IDTokenAlg != "RS256" || portal.Bound != client.DPoP || !portal.NeedsPAR() {
 		t.Errorf("%+v", portal)
 	}
-	bank := fromMetadata(t, `{`+keys+`, "dpop_bound_access_tokens": true, "require_pushed_authorization_requests": true}`).Client
+	bank := fromMetadata(t, whole, forBanks)
 	if bank.Class != client.Regulated || bank.IDTokenAlg != "ES256" || bank.Bound != client.DPoP || !bank.NeedsPKCE() || !bank.RequirePAR || !bank.RequirePKCE {
 		t.Errorf("%+v", bank)
 	}
-	_, err := client.Rules{}.FromMetadata([]byte(`{`+keys+`, "dpop_bound_access_tokens": true, "require_pushed_authorization_requests": true, "id_token_signed_response_alg": "RS256"}`), template())
-	if err == nil || !strings.Contains(err.Error(), "allowed: ES256") {
-		t.Errorf("RS256 in the regulated class: %v", err)
+	for metadata, want := range map[string]string{
+		`{"redirect_uris": ["https://shop.example/cb"]}`: "token_endpoint_auth_method: is missing",
+		`{` + keys + `}`: "dpop_bound_access_tokens: is missing",
+		`{` + keys + `, "dpop_bound_access_tokens": true, "require_pushed_authorization_requests": false}`:        "cannot be false for a regulated client",
+		`{` + keys + `, "dpop_bound_access_tokens": true, "id_token_signed_response_alg": "RS256"}`:               "allowed: ES256",
+		`{` + keys + `, "dpop_bound_access_tokens": true, "grant_types": ["client_credentials"]}`:                 "not possible with this invitation",
+		`{"redirect_uris": ["https://shop.example/cb"], "token_endpoint_auth_method": "client_secret_basic"}`:     "allowed: private_key_jwt",
+		`{"redirect_uris": ["com.example.app:/cb"], "application_type": "native", "dpop_bound_access_tokens": 1}`: "not possible for a regulated client",
+		`{"redirect_uris": ["https://shop.example/cb"], "token_endpoint_auth_method": "tls_client_auth"}`:         "tls_client_auth_subject_dn: is missing",
+	} {
+		if code, description := misfit(t, metadata, forBanks); code != "invalid_client_metadata" || !strings.Contains(description, want) {
+			t.Errorf("%s: %s, %s", metadata, code, description)
+		}
 	}
-	_, err = client.Rules{}.FromMetadata([]byte(`{"redirect_uris": ["https://shop.example/cb"], "token_endpoint_auth_method": "tls_client_auth"}`), template())
-	if err == nil || !strings.Contains(err.Error(), "dpop_bound_access_tokens: is missing") || !strings.Contains(err.Error(), "tls_client_auth_subject_dn: is missing") {
-		t.Errorf("certificate without the rest: %v", err)
+}
+
+func TestInvitationBoundsWhatAClientRegisters(t *testing.T) {
+	t.Parallel()
+	named := func(t *client.Template) {
+		t.Name, t.Domain = policy.Text{VI: "Cửa hàng", EN: "Shop"}, "shop.example"
+		t.GrantTypes = append(t.GrantTypes, client.DeviceCode)
+	}
+	c := fromMetadata(t, `{"redirect_uris": ["https://login.shop.example/cb"], "client_name": "Ministry", "client_name#en": "Ministry"}`, named)
+	if c.Name != (policy.Text{VI: "Cửa hàng", EN: "Shop"}) || c.Domain != "shop.example" || c.SelfNamed {
+		t.Errorf("%+v", c)
+	}
+	for metadata, want := range map[string][2]string{
+		`{"redirect_uris": ["https://evil.example/cb"]}`:                                                                   {"invalid_redirect_uri", "is not under the domain shop.example"},
+		`{"redirect_uris": ["https://a.shop.example/"], "post_logout_redirect_uris": ["https://evil.example/"]}`:           {"invalid_client_metadata", "is not under the domain"},
+		`{"redirect_uris": ["https://a.shop.example/"], "sector_identifier_uri": "https://evil.example/list.json"}`:        {"invalid_client_metadata", "is not under the domain"},
+		`{"redirect_uris": ["https://a.shop.example/"], "backchannel_logout_uri": "https://evil.example/out"}`:             {"invalid_client_metadata", "is not under the domain"},
+		`{"redirect_uris": ["https://a.shop.example/"], "grant_types": ["authorization_code", "client_credentials"]}`:      {"invalid_client_metadata", "'client_credentials' is not possible with this invitation"},
+		`{"redirect_uris": ["https://a.shop.example/"], "authorization_details_types": ["account_opening"]}`:               {"invalid_client_metadata", "it allows: none"},
+		`{"grant_types": ["` + client.DeviceCode + `"], "sector_identifier_uri": "https://bank.shop.example/anything.js"}`: {"invalid_client_metadata", "has no use without redirect_uris"},
+	} {
+		if code, description := misfit(t, metadata, named); code != want[0] || !strings.Contains(description, want[1]) {
+			t.Errorf("%s: %s, %s", metadata, code, description)
+		}
+	}
+}
+
+func TestNothingThatAClientSaysOfItselfLeadsPeopleElsewhere(t *testing.T) {
+	t.Parallel()
+	c := fromMetadata(t, `{"redirect_uris": ["https://shop.example/cb"], "logo_uri": "data:image/png;base64,iVBORw0KGgo=",
+		"client_uri": "https://gov.example/", "policy_uri": "https://www.shop.example/privacy", "tos_uri": "https://shop.example.evil.example/"}`)
+	if c.LogoURI != "" || c.HomeURI != "" || c.TermsURI != "" || c.PolicyURI != "https://www.shop.example/privacy" || c.Domain != "shop.example" {
+		t.Errorf("%+v", c)
+	}
+	c = fromMetadata(t, `{"grant_types": ["`+client.DeviceCode+`"], "client_uri": "https://gov.example/"}`, func(t *client.Template) { t.GrantTypes = []string{client.DeviceCode} })
+	if c.Domain != "dyn-1" || c.HomeURI != "" || c.Sector() != "dyn-1" {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -96,6 +162,7 @@ func TestProblemsOfMetadataBecomeTheErrorsOfRFC7591(t *testing.T) {
 		`{"redirect_uris": ["https://a.example/"], "client_name": "a\nb"}`:                             {"invalid_client_metadata", "client_name"},
 		`{"redirect_uris": ["https://a.example/"], "jwks": "` + "x" + `"}`:                             {"invalid_client_metadata", "is not JSON"},
 		`{"redirect_uris": ["https://a.example/"], "sector_identifier_uri": "http://a.example/"}`:      {"invalid_client_metadata", "has to be an https address"},
+		`{"grant_types": ["refresh_token"], "sector_identifier_uri": "https://a.example/"}`:            {"invalid_client_metadata", "has no use without redirect_uris"},
 		`{"redirect_uris": ["https://a.example/"], "sector_identifier_uri": 1}`:                        {"invalid_client_metadata", "has to be an https address"},
 		`{"redirect_uris": ["https://a.example/"], "require_signed_request_object": "yes"}`:            {"invalid_client_metadata", "true or false"},
 		`{"redirect_uris": ["https://a.example/"], "token_endpoint_auth_method": "client_secret_jwt"}`: {"invalid_client_metadata", "allowed: client_secret_basic"},
@@ -105,7 +172,7 @@ func TestProblemsOfMetadataBecomeTheErrorsOfRFC7591(t *testing.T) {
 		`{} {}`: {"invalid_client_metadata", "not a JSON object"},
 		`{"client_name": "` + strings.Repeat("a", 64<<10) + `"}`: {"invalid_client_metadata", "larger than"},
 	} {
-		_, err := client.Rules{}.FromMetadata([]byte(metadata), template())
+		_, err := client.Rules{}.FromMetadata([]byte(metadata), "dyn-1", template())
 		var problems client.Problems
 		if !errors.As(err, &problems) {
 			t.Errorf("accepted: %.200s", metadata)
@@ -125,10 +192,10 @@ func TestMetadataComeBackAsRegistered(t *testing.T) {
 		"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://shop.example/jwks", "grant_types": ["authorization_code", "refresh_token"],
 		"userinfo_signed_response_alg": "RS256", "id_token_encrypted_response_alg": "ECDH-ES", "default_max_age": 90, "contacts": ["a@shop.example"],
 		"post_logout_redirect_uris": ["https://a.shop.example/bye"], "backchannel_logout_uri": "https://a.shop.example/out", "initiate_login_uri": "https://a.shop.example/in"}`)
-	if d.SectorURI != "https://shop.example/list.json" || d.Client.Sector() != "shop.example" || d.Client.Domain != "shop.example" || d.Client.LogoURI != "" {
+	if d.SectorURI != "https://shop.example/list.json" || d.Sector() != "shop.example" || d.Domain != "shop.example" || d.LogoURI != "" {
 		t.Errorf("%+v", d)
 	}
-	raw, err := json.Marshal(d.Client.Metadata())
+	raw, err := json.Marshal(d.Metadata())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,14 +209,14 @@ func TestMetadataComeBackAsRegistered(t *testing.T) {
 		"client_name": "Cửa hàng", "client_name#vi": "Cửa hàng", "client_name#en": "Shop", "client_uri": "https://shop.example/", "contacts": ["a@shop.example"],
 		"id_token_signed_response_alg": "RS256", "id_token_encrypted_response_alg": "ECDH-ES", "id_token_encrypted_response_enc": "A256GCM",
 		"userinfo_signed_response_alg": "RS256", "default_max_age": 90, "backchannel_logout_uri": "https://a.shop.example/out",
-		"backchannel_logout_session_required": true, "initiate_login_uri": "https://a.shop.example/in"}`), &want); err != nil {
+		"backchannel_logout_session_required": true, "initiate_login_uri": "https://a.shop.example/in",
+		"sector_identifier_uri": "https://shop.example/list.json", "scope": "openid profile offline_access"}`), &want); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	// What was answered can be sent again (RFC 7592, section 2.2).
-	got["sector_identifier_uri"] = d.SectorURI
 	if raw, err = json.Marshal(got); err != nil {
 		t.Fatal(err)
 	}
@@ -162,15 +229,15 @@ func TestRegisteredBankComesBackWhole(t *testing.T) {
 	t.Parallel()
 	first := fromMetadata(t, `{"redirect_uris": ["https://shop.example/cb"], "token_endpoint_auth_method": "self_signed_tls_client_auth", "client_name": "Bank",
 		"tls_client_certificate_bound_access_tokens": true, "require_signed_request_object": true, "request_object_signing_alg": "ES256",
-		"authorization_details_types": ["account_opening"], "jwks": `+keySet(jwk(t, "ec", map[string]any{"kid": "é 1"}))+`}`)
-	raw, err := json.Marshal(first.Client.Metadata())
+		"authorization_details_types": ["account_opening"], "jwks": `+keySet(jwk(t, "ec", map[string]any{"kid": "é 1"}))+`}`, forBanks)
+	raw, err := json.Marshal(first.Metadata())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(first, fromMetadata(t, string(raw))); diff != "" {
+	if diff := cmp.Diff(first, fromMetadata(t, string(raw), forBanks)); diff != "" {
 		t.Error(diff)
 	}
-	if first.Client.Class != client.Regulated || first.Client.JWKS == "" || first.Client.DetailTypes == nil {
+	if first.Class != client.Regulated || first.JWKS == "" || first.DetailTypes == nil {
 		t.Errorf("%+v", first)
 	}
 }
@@ -188,14 +255,82 @@ func TestSectorDocumentHasToListEveryRedirect(t *testing.T) {
 	}
 }
 
-func TestLookAlikeOfARegisteredClientIsFound(t *testing.T) {
+func TestKeysThatAreOnlyPublishedHaveToFitTheRegistration(t *testing.T) {
 	t.Parallel()
-	registered := []client.Client{{ID: "bank", Name: policy.Text{VI: "Ngân hàng Mẫu", EN: "Sample Bank"}}}
-	if id, found := client.LookAlike(client.Client{ID: "x", Name: policy.Text{VI: "Samp1e  bank", EN: "Other"}}, registered); !found || id != "bank" {
-		t.Errorf("%s, %v", id, found)
+	read := func(set string) []jose.JSONWebKey {
+		keys, err := client.ReadKeys([]byte(set))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys.Keys
 	}
-	if id, found := client.LookAlike(client.Client{ID: "bank", Name: registered[0].Name}, registered); found {
-		t.Errorf("the client itself: %s", id)
+	c := client.Client{Class: client.Regulated, AuthMethod: client.PrivateKeyJWT, AssertionAlg: client.ES256, JWKSURI: "https://bank.example/jwks"}
+	if err := c.CheckKeys(read(keySet(jwk(t, "rsa", nil), jwk(t, "ec", nil)))); err != nil {
+		t.Error(err)
+	}
+	if err := c.CheckKeys(read(keySet(jwk(t, "rsa", nil)))); !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "private_key_jwt") {
+		t.Errorf("%v", err)
+	}
+	if err := c.CheckKeys(nil); !errors.Is(err, fault.Invalid) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNameOfAnotherClientIsRefused(t *testing.T) {
+	t.Parallel()
+	registered := []client.Client{{ID: "bank", Name: policy.Text{VI: "Ngân hàng Mẫu", EN: "Sample Bank"}}, {ID: "gone", Name: policy.Text{VI: "Đã đóng"}, EndedAt: time.Unix(1, 0)}}
+	if err := (&client.Client{ID: "x", Name: policy.Text{VI: "Samp1e  bank", EN: "Other"}}).CheckName(registered); !errors.Is(err, fault.Invalid) {
+		t.Errorf("%v", err)
+	}
+	for _, free := range []client.Client{{ID: "bank", Name: registered[0].Name}, {ID: "y", Name: registered[1].Name}} {
+		if err := free.CheckName(registered); err != nil {
+			t.Errorf("%s: %v", free.ID, err)
+		}
+	}
+}
+
+func TestUpdateMayNotSayWhatTheProviderSays(t *testing.T) {
+	t.Parallel()
+	secret, hash := client.NewSecret()
+	c := client.Client{ID: "dyn-1", SecretHashes: [][]byte{hash}, RedirectURIs: []string{"https://a.example/"}, Purposes: template().Purposes}
+	for metadata, want := range map[string]string{
+		`{}`:                       "client_id: has to be",
+		`{"client_id": "dyn-2"`:    "not a JSON object",
+		`{"client_id": "dyn-2"}`:   "client_id: has to be",
+		`{"client_id": ["dyn-1"]}`: "client_id: has to be",
+		`{"client_id": "dyn-1", "client_secret": "mine"}`:                        "client_secret: is not for the client to choose",
+		`{"client_id": "dyn-1", "client_secret": null}`:                          "client_secret: is not for the client to choose",
+		`{"client_id": "dyn-1", "registration_access_token": "x"}`:               "registration_access_token: is not part",
+		`{"client_id": "dyn-1", "registration_client_uri": "https://a.example"}`: "registration_client_uri: is not part",
+		`{"client_id": "dyn-1", "client_secret_expires_at": 0}`:                  "client_secret_expires_at: is not part",
+		`{"client_id": "dyn-1", "client_id_issued_at": 1}`:                       "client_id_issued_at: is not part",
+	} {
+		if err := c.CheckUpdate([]byte(metadata)); !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", metadata, err)
+		}
+	}
+	if err := c.CheckUpdate([]byte(`{"client_id": "dyn-1", "client_secret": "` + secret + `"}`)); err != nil {
+		t.Error(err)
+	}
+	if err := c.CheckSuccessor(&client.Client{RedirectURIs: []string{"https://b.example/"}}); !errors.Is(err, fault.Invalid) {
+		t.Errorf("another sector: %v", err)
+	}
+}
+
+func TestNothingOfAClientThatEndedCanBeUsed(t *testing.T) {
+	t.Parallel()
+	token, hash := client.NewSecret()
+	c := client.Client{ID: "dyn-1", Name: policy.Text{VI: "A", EN: "A"}, SecretHashes: [][]byte{hash}, ManagementHash: hash, JWKS: "{}", RedirectURIs: []string{"https://a.example/"}}
+	if !c.Manages(token) || c.Manages("") || (&client.Client{}).Manages("") {
+		t.Error("the token does not tell")
+	}
+	ended := c.End(time.Unix(1, 0))
+	if !ended.Ended() || !ended.Disabled || ended.Manages(token) || ended.CheckSecret(token) || ended.JWKS != "" || ended.RedirectURIs != nil || ended.Name != c.Name {
+		t.Errorf("%+v", ended)
+	}
+	_, _, err := client.Complete("clients.yaml", []client.Registration{{Client: c}}, []client.Client{ended})
+	if !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "never given out again") {
+		t.Errorf("its id is given out again: %v", err)
 	}
 }
 
@@ -213,7 +348,7 @@ func FuzzFromMetadata(f *testing.F) {
 	f.Add([]byte(`{"redirect_uris": ["https://shop.example/cb"], "jwks": {"keys": [{"kty": "EC"}, []]}, "contacts": [[], {}, null, "- a: b", "&x", "*x", "#", "\u0000"]}`))
 	f.Add([]byte(`{"redirect_uris": ["https://shop.example/cb"], "client_name": "x: y\n- z", "tos_uri": {"": ""}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		d, err := client.Rules{}.FromMetadata(raw, template())
+		d, err := client.Rules{}.FromMetadata(raw, "dyn-1", template())
 		if err != nil {
 			var problems client.Problems
 			if !errors.As(err, &problems) || !errors.Is(err, fault.Invalid) {
@@ -224,12 +359,16 @@ func FuzzFromMetadata(f *testing.F) {
 			}
 			return
 		}
-		for _, uri := range d.Client.RedirectURIs {
+		for _, uri := range d.RedirectURIs {
 			if strings.ContainsAny(uri, "*#\\ \n") || strings.HasPrefix(uri, "javascript:") {
 				t.Errorf("accepted the redirect %q", uri)
 			}
 		}
-		if _, err := json.Marshal(d.Client.Metadata()); err != nil {
+		if d.Class != client.Portal || d.MinimumLevel != 1 || d.Verifier != nil || d.ResourceServer || d.Resources != nil || d.AllowedOrigins != nil || d.LogoURI != "" ||
+			len(d.Purposes) > 0 && !cmp.Equal(d.Purposes, template().Purposes) {
+			t.Errorf("decided for itself: %+v", d)
+		}
+		if _, err := json.Marshal(d.Metadata()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -33,8 +33,8 @@ func (c Class) grantTypes() []string {
 	return []string{AuthorizationCode, RefreshToken, ClientCredentials, DeviceCode}
 }
 
-// secret reports whether a method proves the client by a secret that we know.
-func (m AuthMethod) secret() bool { return m == SecretBasic || m == SecretPost }
+// Secret reports whether a method proves the client by a secret that we know.
+func (m AuthMethod) Secret() bool { return m == SecretBasic || m == SecretPost }
 
 // security reads keys, certificate, and what is signed, encrypted and bound.
 func (r Rules) security(o *object, c *Client) {
@@ -228,21 +228,51 @@ func keyFault(err error) string {
 	return strings.TrimSuffix(text, ": "+fault.Invalid.Error())
 }
 
-// needed complains about keys that are missing for what the registration wants done with them.
-func (k registeredKeys) needed(o *object, c *Client) {
+// keyNeed is what the keys of a client are needed for. One of them has to fit one of the algorithms;
+// where there are none, any key will do.
+type keyNeed struct {
+	what string
+	algs []string
+}
+
+func (c *Client) keyNeeds() []keyNeed {
+	var needs []keyNeed
 	signing := c.Class.SigningAlgs()
 	if c.AuthMethod == PrivateKeyJWT {
-		k.need(o, "token_endpoint_auth_method: private_key_jwt", oneOf(c.AssertionAlg, signing))
+		needs = append(needs, keyNeed{"token_endpoint_auth_method: private_key_jwt", oneOf(c.AssertionAlg, signing)})
 	}
 	if c.AuthMethod == SelfSignedTLS {
-		k.need(o, "token_endpoint_auth_method: self_signed_tls_client_auth", nil)
+		needs = append(needs, keyNeed{"token_endpoint_auth_method: self_signed_tls_client_auth", nil})
 	}
 	if c.RequireSigned || c.RequestAlg != "" {
-		k.need(o, "signed request objects", oneOf(c.RequestAlg, signing))
+		needs = append(needs, keyNeed{"signed request objects", oneOf(c.RequestAlg, signing)})
 	}
-	for answer, s := range map[string]Sealing{"userinfo": c.UserInfo, "id_token": c.IDToken, "introspection": c.Introspection} {
-		if s.KeyAlg != "" {
-			k.need(o, answer+"_encrypted_response_alg", []string{s.KeyAlg})
+	for _, answer := range []struct {
+		name string
+		Sealing
+	}{{"userinfo", c.UserInfo}, {"id_token", c.IDToken}, {"introspection", c.Introspection}} {
+		if answer.KeyAlg != "" {
+			needs = append(needs, keyNeed{answer.name + "_encrypted_response_alg", []string{answer.KeyAlg}})
+		}
+	}
+	return needs
+}
+
+func (n keyNeed) met(keys []jose.JSONWebKey) bool {
+	return slices.ContainsFunc(keys, func(key jose.JSONWebKey) bool {
+		return len(n.algs) == 0 || slices.ContainsFunc(n.algs, func(alg string) bool { return Fits(key, alg) })
+	})
+}
+
+// needed complains about keys that are missing for what the registration wants done with them. What
+// is published elsewhere cannot be known here: see CheckKeys.
+func (k registeredKeys) needed(o *object, c *Client) {
+	for _, n := range c.keyNeeds() {
+		switch {
+		case !k.any:
+			o.wrong("jwks", "is missing: %s needs the public keys of the client, here or at jwks_uri", n.what)
+		case k.byValue && len(k.list) > 0 && !n.met(k.list):
+			o.wrong("jwks", "has no key for %s: kind, use and alg of one have to fit %s", n.what, strings.Join(n.algs, ", "))
 		}
 	}
 }
@@ -252,20 +282,6 @@ func oneOf(registered string, all []string) []string {
 		return []string{registered}
 	}
 	return all
-}
-
-// need complains unless a key fits one of the algorithms. What is published elsewhere cannot be
-// known here.
-func (k registeredKeys) need(o *object, what string, algs []string) {
-	fits := func(key jose.JSONWebKey) bool {
-		return len(algs) == 0 || slices.ContainsFunc(algs, func(alg string) bool { return Fits(key, alg) })
-	}
-	switch {
-	case !k.any:
-		o.wrong("jwks", "is missing: %s needs the public keys of the client, here or at jwks_uri", what)
-	case k.byValue && len(k.list) > 0 && !slices.ContainsFunc(k.list, fits):
-		o.wrong("jwks", "has no key for %s: kind, use and alg of one have to fit %s", what, strings.Join(algs, ", "))
-	}
 }
 
 // access reads what kind of access tokens the client gets, and for what.
