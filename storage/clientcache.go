@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -79,6 +80,21 @@ func (c *ClientCache) Refresh(ctx context.Context) error {
 	}
 	c.state.Store(next)
 	return nil
+}
+
+// Settle returns when every instance knows the changes that were made before: this one at once, the
+// others within the half second in which they look. A client may come to any of them next.
+func (c *ClientCache) Settle(ctx context.Context) error {
+	err := c.Refresh(ctx)
+	if c.store.db.Engine() != "postgres" {
+		return err // an embedded database has one instance
+	}
+	select {
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	case <-time.After(2 * clientPoll):
+	}
+	return err
 }
 
 // Find returns a client that may be served. fault.NotFound for unknown and disabled clients and

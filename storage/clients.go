@@ -17,7 +17,7 @@ import (
 const clientGeneration = "clients"
 
 // ApplyClients stores clients, all or none: new ones are added, known ones replaced where they
-// differ; clients that are not named stay as they are. event describes one change for the audit
+// differ; clients that are not named stay as they are. An id that ended is a fault.Conflict. event describes one change for the audit
 // log. It returns the ids of what was created and updated.
 func (s *Store) ApplyClients(ctx context.Context, clients []client.Client, event func(c client.Client, created bool) audit.Event) (created, updated []client.ID, err error) {
 	err = s.db.InTx(ctx, func(tx sqldb.Tx) error {
@@ -32,6 +32,8 @@ func (s *Store) ApplyClients(ctx context.Context, clients []client.Client, event
 			switch {
 			case isNew:
 				created = append(created, c.ID)
+			case known.Ended():
+				return fmt.Errorf("client %s has ended: %w", c.ID, fault.Conflict)
 			case sameClient(*known, c):
 				continue
 			default:

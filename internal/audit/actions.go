@@ -31,6 +31,11 @@ const (
 	ShareRefused     Action = "share.refused"
 	ShareCancelled   Action = "share.cancelled"
 	ClientApplied    Action = "client.applied"
+	ClientRegistered Action = "client.registered"
+	ClientUpdated    Action = "client.updated"
+	ClientEnded      Action = "client.ended"
+	ClientInvited    Action = "client.invited"
+	ClientUninvited  Action = "client.uninvited"
 	KeyCreated       Action = "key.created"
 	KeyRetired       Action = "key.retired"
 )
