@@ -29,6 +29,7 @@ type metadata struct {
 	Revocation            string                    `json:"revocation_endpoint"`
 	EndSession            string                    `json:"end_session_endpoint"`
 	Device                string                    `json:"device_authorization_endpoint"`
+	Registration          string                    `json:"registration_endpoint,omitempty"`
 	Scopes                []string                  `json:"scopes_supported"`
 	ResponseTypes         []string                  `json:"response_types_supported"`
 	ResponseModes         []string                  `json:"response_modes_supported"`
@@ -111,6 +112,9 @@ func (p *Provider) describe() document {
 		ClaimTypes: []string{"normal"}, ClaimsParameter: true, ChallengeMethods: []string{"S256"},
 		DisplayValues: []string{"page", "popup", "touch", "wap"}, PromptValues: []string{"none", "login", "consent", "select_account"},
 		UILocales: []string{"vi", "en"}, IssInAnswer: true, BackChannelLogout: true, BackChannelSession: true, ServiceDocumentation: at("/scopes"), Policy: at("/services"),
+	}
+	if p.Registrations != nil {
+		m.Registration = at(registrationPath)
 	}
 	m.IDTokenAlgs = client.Portal.SigningAlgs()
 	m.UserInfoAlgs, m.IntrospectionAlgs = m.IDTokenAlgs, m.IDTokenAlgs

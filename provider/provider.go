@@ -5,6 +5,7 @@
 //	/oauth2/callback    flow.go alone decides: sign-in -> upgrade -> step-up -> consent -> answer
 //	/oauth2/token       token.go: code, refresh, client_credentials, over zitadel/oidc's op.Server
 //	/oauth2/userinfo    userinfo.go releases what policy.Decide lets through, fresh from the registers
+//	/oauth2/register    registration.go: services register themselves, with an invitation
 //	/oauth2/introspect, /revoke, /logout, /jwks, discovery
 //
 // What leaves is signed and encrypted as the client is registered: sealing.go; access tokens that
@@ -12,7 +13,7 @@
 //
 // zitadel/oidc routes and decodes the protocol endpoints and brings the message types; every
 // decision about trust is made here (docs/architecture.md has the table). It follows OpenID
-// Connect Core 1.0, RFC 6749, 6750, 7009, 7636, 7662, 8252, 8414, 9068, 9207, 9470, 9700 and 9701.
+// Connect Core 1.0, RFC 6749, 6750, 7009, 7591, 7592, 7636, 7662, 8252, 8414, 9068, 9207, 9470, 9700 and 9701.
 //
 // An authorization code and the opaque access token of the same grant are one expiring value: the
 // token is HMAC(key, code), so that claiming the value is at once the single use of the code, the
@@ -105,6 +106,8 @@ type ClientKeys interface {
 	Of(ctx context.Context, c *client.Client) (jose.JSONWebKeySet, error)
 	Assertion(ctx context.Context, c *client.Client, token string, rules clientkeys.AssertionRules) (clientkeys.Assertion, error)
 	Verify(ctx context.Context, c *client.Client, token string, algs []jose.SignatureAlgorithm, typs ...string) (payload []byte, h clientkeys.Header, err error)
+	// Document reads what a relying party publishes at an address of its registration.
+	Document(ctx context.Context, address string) ([]byte, error)
 	Encrypt(ctx context.Context, c *client.Client, s client.Sealing, payload []byte, contentType string) (string, error)
 }
 
@@ -156,6 +159,9 @@ type Deps struct {
 	Lifetimes    Lifetimes
 	Now          func() time.Time
 	Log          *slog.Logger
+
+	Registrations     Registrations // nil: clients cannot register themselves
+	RegistrationRules client.Rules
 }
 
 // Provider serves the protocol. Build it with New; it is immutable and safe for concurrent use.
@@ -221,7 +227,7 @@ func (p *Provider) Routes() []web.Route {
 	for _, path := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
 		routes = append(routes, open("GET "+path, web.Metadata, p.cors(p.serveDiscovery)), open("OPTIONS "+path, web.Metadata, p.preflight))
 	}
-	routes = append(append(routes, p.deviceRoutes()...), p.errorRoutes()...)
+	routes = slices.Concat(routes, p.deviceRoutes(), p.registrationRoutes(), p.errorRoutes())
 	for _, path := range []string{"/oauth2/par", "/oauth2/device", "/oauth2/token", "/oauth2/revoke", "/oauth2/userinfo", "/oauth2/jwks"} {
 		routes = append(routes, open("OPTIONS "+path, web.API, p.preflight))
 	}

@@ -141,17 +141,27 @@ func (p *Provider) challenge(w http.ResponseWriter, r *http.Request, problem str
 	if status == 0 {
 		status = http.StatusUnauthorized
 	}
-	value, body := `Bearer realm="idp"`, map[string]string{}
-	if problem != "missing" {
-		value += `, error="` + problem + `"`
-		body["error"] = problem
-	}
+	value := bearerChallenge(problem)
 	if problem == "insufficient_scope" {
 		value += `, scope="openid"`
 	}
 	w.Header().Add("WWW-Authenticate", value)
 	w.Header().Add("WWW-Authenticate", dpopChallenge(problem))
-	return writeJSON(w, status, body)
+	return writeJSON(w, status, problemBody(problem))
+}
+
+func bearerChallenge(problem string) string {
+	if problem == "missing" {
+		return `Bearer realm="idp"`
+	}
+	return `Bearer realm="idp", error="` + problem + `"`
+}
+
+func problemBody(problem string) map[string]string {
+	if problem == "missing" {
+		return map[string]string{}
+	}
+	return map[string]string{"error": problem}
 }
 
 // challengeStronger tells which acr a sign-in has to reach for this token's purpose (RFC 9470,

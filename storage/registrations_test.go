@@ -3,6 +3,7 @@ package storage_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,7 +84,7 @@ func TestOneUseInvitationRegistersOneClientUnderAnyParallelism(t *testing.T) {
 				if n%2 == 1 {
 					s = other.Store
 				}
-				err := s.RegisterClient(t.Context(), "hash", selfMade(id, fmt.Sprintf("Shop number %c", 'a'+n)), registering(audit.ClientRegistered, id))
+				err := s.RegisterClient(t.Context(), "hash", selfMade(id, "Shop "+strings.Repeat("a", n+1)), registering(audit.ClientRegistered, id))
 				switch {
 				case err == nil:
 					registered.Add(1)

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	jose "github.com/go-jose/go-jose/v4"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
@@ -311,9 +310,13 @@ func (c *Client) CheckSector(document []byte) error {
 
 // CheckKeys checks that the keys which a client publishes are good for all that they are needed
 // for. Errors are Problems.
-func (c *Client) CheckKeys(published []jose.JSONWebKey) error {
+func (c *Client) CheckKeys(document []byte) error {
+	published, err := ReadKeys(document)
+	if err != nil {
+		return Wrong("jwks_uri", "leads to no set of public keys")
+	}
 	for _, n := range c.keyNeeds() {
-		if !n.met(published) {
+		if !n.met(published.Keys) {
 			return Wrong("jwks_uri", "has no key for "+n.what)
 		}
 	}

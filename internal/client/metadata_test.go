@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	jose "github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 
 	"eid.example/idp/internal/client"
@@ -257,22 +256,17 @@ func TestSectorDocumentHasToListEveryRedirect(t *testing.T) {
 
 func TestKeysThatAreOnlyPublishedHaveToFitTheRegistration(t *testing.T) {
 	t.Parallel()
-	read := func(set string) []jose.JSONWebKey {
-		keys, err := client.ReadKeys([]byte(set))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return keys.Keys
-	}
 	c := client.Client{Class: client.Regulated, AuthMethod: client.PrivateKeyJWT, AssertionAlg: client.ES256, JWKSURI: "https://bank.example/jwks"}
-	if err := c.CheckKeys(read(keySet(jwk(t, "rsa", nil), jwk(t, "ec", nil)))); err != nil {
+	if err := c.CheckKeys([]byte(keySet(jwk(t, "rsa", nil), jwk(t, "ec", nil)))); err != nil {
 		t.Error(err)
 	}
-	if err := c.CheckKeys(read(keySet(jwk(t, "rsa", nil)))); !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "private_key_jwt") {
+	if err := c.CheckKeys([]byte(keySet(jwk(t, "rsa", nil)))); !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "private_key_jwt") {
 		t.Errorf("%v", err)
 	}
-	if err := c.CheckKeys(nil); !errors.Is(err, fault.Invalid) {
-		t.Errorf("%v", err)
+	for _, document := range []string{"", "[]", `{"keys": []}`, `{"keys": [{"kty": "oct", "k": "AAAA"}]}`} {
+		if err := c.CheckKeys([]byte(document)); !errors.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", document, err)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"eid.example/idp/consent"
 	"eid.example/idp/internal/account/signin"
+	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/clientkeys"
 	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/keyring"
@@ -185,11 +186,15 @@ func (s *Server) features(o Options, registers *registry.Registers) (routes []we
 		return nil, err
 	}
 	guard := clientkeys.Guard{AllowLoopback: o.Demo}
-	op, err := provider.New(provider.Deps{Issuer: s.Config.Issuer, MTLSIssuer: s.Config.MTLSIssuer, Site: s.Site, Clients: s.Clients,
+	deps := provider.Deps{Issuer: s.Config.Issuer, MTLSIssuer: s.Config.MTLSIssuer, Site: s.Site, Clients: s.Clients,
 		Accounts: s.Store, SignIn: s.SignIn, Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys},
 		ClientKeys: clientkeys.New(clientkeys.Options{Guard: guard, Now: o.Now, Log: o.Log}), Certificates: s.certificates,
 		Values: s.values, Ledger: s.Store, Ends: s.follower, Deliveries: s.Store, Guesses: s.Store, Outbound: guard.Client(),
-		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log})
+		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log, RegistrationRules: client.Rules{AllowInsecure: o.Demo}}
+	if s.Config.DynamicRegistration != "" {
+		deps.Registrations = registrations{s.Store, s.Clients}
+	}
+	op, err := provider.New(deps)
 	if err != nil {
 		return nil, err
 	}
@@ -235,6 +240,12 @@ func (s *Server) sender(o Options) notify.Sender {
 	s.notices = urgent.Close
 	s.metrics.counter("idp_notices_dropped_total", "Notices that were not taken because the queue was full.", urgent.Later.Dropped)
 	return urgent
+}
+
+// registrations is the register of clients as clients themselves may change it.
+type registrations struct {
+	*storage.Store
+	*storage.ClientCache
 }
 
 // tokenKeys are the keys that sign tokens, and the secrets of the provider.

@@ -72,6 +72,10 @@ type Config struct {
 	// social_insurance, health_insurance, licences, health_records, carrier, tax). The register's
 	// key is the password of the address. An item whose register has no address is "unavailable".
 	Registers map[policy.Source]string `env:"IDP_REGISTRY_*_URL,secret"`
+	// 1 lets services register themselves at /oauth2/register (RFC 7591), each with an invitation that
+	// 'idp client invite' gave out. Empty: the address does not exist. Clients that registered
+	// themselves go on working when it is taken back, and cannot change themselves then.
+	DynamicRegistration string `env:"IDP_DYNAMIC_REGISTRATION"`
 	// 1 accepts the embedded stores behind an issuer that is not loopback.
 	AllowEmbedded string `env:"IDP_ALLOW_EMBEDDED"`
 }
@@ -228,6 +232,9 @@ func (c *Config) check() (problems []error) {
 		if strings.HasPrefix(value, "\x00") {
 			bad(name+"_FILE", errFile.Error()+" "+value[1:])
 		}
+	}
+	if c.DynamicRegistration != "" && c.DynamicRegistration != "1" {
+		bad("IDP_DYNAMIC_REGISTRATION", "is either empty or 1")
 	}
 	if err := notify.CheckAddresses(c.SMSURL, c.SMTPURL); err != nil {
 		bad("IDP_SMS_URL, IDP_SMTP_URL", err.Error())
