@@ -144,7 +144,8 @@ type Doorman interface {
 	Holder(w http.ResponseWriter, r *http.Request) (s account.Session, a account.Account, ok bool, err error)
 }
 
-// Clients finds relying parties. An unknown one is fault.NotFound.
+// Clients finds relying parties, also those that may not be served any more. An unknown one is
+// fault.NotFound.
 type Clients interface {
-	Find(ctx context.Context, id client.ID) (*client.Client, error)
+	Known(ctx context.Context, id client.ID) (*client.Client, error)
 }

@@ -30,6 +30,9 @@ func textHash(ask *Ask, locale string) string {
 	p := ask.Purpose
 	parts := []any{"screen", locale, ask.Client.Name.In(locale), ask.Client.Domain,
 		p.Text.In(locale), p.LegalBasis.In(locale), p.Retention.In(locale), policy.CatalogueVersion, ask.Share}
+	if ask.Client.SelfNamed {
+		parts = append(parts, "the name was not reviewed")
+	}
 	for _, scope := range askable(ask.Items, ask.Offline) {
 		item, _ := policy.Find(scope)
 		parts = append(parts, []any{scope, item.Label.In(locale), item.Explain.In(locale), required(p, scope)})

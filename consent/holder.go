@@ -61,7 +61,7 @@ func (g grantRow) Standing() bool { return g.State == "standing" || g.State == "
 
 // stateOf says what a grant still does. A grant for one QR code stands for as long as the code
 // could; what was handed over then stays with the verifier.
-func stateOf(g Grant, now time.Time) string {
+func stateOf(g Grant, c *client.Client, now time.Time) string {
 	switch {
 	case !g.WithdrawnAt.IsZero():
 		return "withdrawn"
@@ -69,6 +69,8 @@ func stateOf(g Grant, now time.Time) string {
 		return "replaced"
 	case !now.Before(g.ExpiresAt):
 		return "expired"
+	case c.Ended():
+		return "closed"
 	case g.Share && now.After(g.GivenAt.Add(shareStands)):
 		return "shared"
 	case g.Share:
@@ -96,7 +98,7 @@ func (b *book) of(ctx context.Context, id client.ID) (*client.Client, error) {
 	if c, ok := b.known[id]; ok {
 		return c, nil
 	}
-	c, err := b.desk.Clients.Find(ctx, id)
+	c, err := b.desk.Clients.Known(ctx, id)
 	if errors.Is(err, fault.NotFound) {
 		c, err = &client.Client{ID: id, Name: policy.Text{VI: string(id)}}, nil
 	}
@@ -113,7 +115,7 @@ func (b *book) row(ctx context.Context, g Grant) (grantRow, error) {
 	}
 	row := grantRow{Grant: g, Party: b.desk.party(c, b.locale), Purpose: g.Purpose, Home: c.HomeURI,
 		Agreed: labels(g.Agreed, b.locale), Declined: labels(g.Declined, b.locale),
-		ACR: acr(g.ACR), State: stateOf(g, b.desk.Now())}
+		ACR: acr(g.ACR), State: stateOf(g, c, b.desk.Now())}
 	if p, ok := c.Purpose(g.Purpose); ok {
 		row.Purpose, row.LegalBasis, row.Retention = p.Text.In(b.locale), p.LegalBasis.In(b.locale), p.Retention.In(b.locale)
 		row.Reworded = purposeHash(p) != g.Purposed
@@ -147,7 +149,11 @@ func (d *Desk) showGrants(w http.ResponseWriter, r *http.Request, holder account
 	book := d.book(web.Locale(r.Context()))
 	all := r.URL.Query().Get("all") == "1"
 	for _, g := range grants {
-		stands := grantRow{State: stateOf(g, d.Now())}.Standing()
+		c, err := book.of(r.Context(), g.Client)
+		if err != nil {
+			return err
+		}
+		stands := grantRow{State: stateOf(g, c, d.Now())}.Standing()
 		if !stands && len(page.Past) == pastShown && !all {
 			page.More++
 			continue

@@ -189,8 +189,8 @@ func (r *rig) Holder(w http.ResponseWriter, req *http.Request) (account.Session,
 	return account.Session{ID: "s", Account: a.ID}, a, true, nil
 }
 
-// Find makes the rig the register of relying parties.
-func (r *rig) Find(_ context.Context, id client.ID) (*client.Client, error) {
+// Known makes the rig the register of relying parties.
+func (r *rig) Known(_ context.Context, id client.ID) (*client.Client, error) {
 	if c, ok := r.clients[id]; ok {
 		return c, nil
 	}

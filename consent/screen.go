@@ -41,6 +41,7 @@ type party struct {
 	Agreement string // number of the written agreement
 	Logo      string // local address; empty: Mark stands for it
 	Mark      string // first letter of the name
+	SelfNamed bool   // nobody has reviewed the name
 }
 
 // line is one item on the screen.
@@ -112,7 +113,7 @@ func inWords(ask *Ask, locale string) []string {
 }
 
 func (d *Desk) party(c *client.Client, locale string) party {
-	p := party{Name: c.Name.In(locale), Domain: c.Domain, Agreement: c.Agreement.Number}
+	p := party{Name: c.Name.In(locale), Domain: c.Domain, Agreement: c.Agreement.Number, SelfNamed: c.SelfNamed}
 	if first, _ := utf8.DecodeRuneInString(p.Name); first != utf8.RuneError {
 		p.Mark = strings.ToUpper(string(first))
 	}

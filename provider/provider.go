@@ -26,6 +26,7 @@ import (
 	"embed"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	jose "github.com/go-jose/go-jose/v4"

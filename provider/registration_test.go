@@ -97,6 +97,7 @@ type registered struct {
 // enrol registers a service and checks the answer as RFC 7591, section 3.2.1 has it.
 func enrol(t *testing.T, idp *idptest.IDP, token, metadata string) registered {
 	t.Helper()
+	before := idp.Clock.Now().Unix()
 	status, h, answer := manage(t, idp, "POST", idp.URL+"/oauth2/register", token, metadata)
 	if status != http.StatusCreated || h.Get("Cache-Control") != "no-store" || h.Get("Pragma") != "no-cache" || h.Get("Content-Type") != "application/json" {
 		t.Fatalf("registration answered %d %v %v", status, answer, h)
@@ -109,8 +110,11 @@ func enrol(t *testing.T, idp *idptest.IDP, token, metadata string) registered {
 			r.RedirectURIs = append(r.RedirectURIs, uri.(string))
 		}
 	}
-	if r.ID == "" || len(r.Token) != 43 || r.Manage != idp.Facts.Issuer+"/oauth2/register/"+r.ID || answer["client_id_issued_at"] != float64(idp.Clock.Now().Unix()) {
+	if r.ID == "" || len(r.Token) != 43 || r.Manage != idp.Facts.Issuer+"/oauth2/register/"+r.ID {
 		t.Errorf("answer %v", answer)
+	}
+	if at, ok := answer["client_id_issued_at"].(float64); !ok || at < float64(before) || at > float64(idp.Clock.Now().Unix()) {
+		t.Errorf("issued at %v", answer["client_id_issued_at"])
 	}
 	if expires, ok := answer["client_secret_expires_at"]; (len(r.Secret) == 43) != ok || ok && expires != 0.0 {
 		t.Errorf("secret and its end: %v", answer)
@@ -296,7 +300,7 @@ func TestRegisteredClientIsKnownToEveryInstanceWhenItIsTold(t *testing.T) {
 		if idp.Server.Config.DatabaseURL == "" {
 			return // a second instance on one SQLite file exists in tests only
 		}
-		if status, _, answer := twin.Token(shop.ClientFacts, url.Values{"grant_type": {"authorization_code"}, "code": {"x"}}); answer["error"] != "invalid_grant" {
+		if status, _, answer := twin.Token(shop.ClientFacts, refreshForm("x")); answer["error"] != "invalid_grant" {
 			t.Errorf("token endpoint of the other instance: %d %v", status, answer)
 		}
 	})
@@ -497,7 +501,6 @@ func TestUpdateReplacesTheWholeRegistrationWithinItsInvitation(t *testing.T) {
 		for metadata, want := range map[string]string{
 			`{"redirect_uris": ["https://shop.example/cb"], "grant_types": ["authorization_code", "client_credentials"]}`:                "not possible with this invitation",
 			`{"redirect_uris": ["https://shop.example/cb"], "authorization_details_types": ["account_opening"]}`:                         "not possible with this invitation",
-			`{"redirect_uris": ["https://evil.example/cb"]}`:                                                                             "a stranger",
 			`{"redirect_uris": ["https://shop.example/cb"], "client_name": "` + idp.Client("portal").Key + `", "client_secret": "mine"}`: "not for the client to choose",
 			`{"redirect_uris": ["https://shop.example/cb"], "registration_access_token": "` + shop.Token + `"}`:                          "is not part of an update",
 			`{"redirect_uris": ["https://shop.example/cb"], "token_endpoint_auth_method": "self_signed_tls_client_auth"}`:                "is not possible",
@@ -631,5 +634,51 @@ func TestRegistrationIsNotForPagesOfOtherSites(t *testing.T) {
 	}
 	if status, _, _ := manage(t, idp, "OPTIONS", idp.URL+"/oauth2/register", "", ""); status != http.StatusMethodNotAllowed {
 		t.Errorf("a preflight answers %d", status)
+	}
+}
+
+func TestPeopleAreToldThatNobodyReviewedAName(t *testing.T) {
+	idp := oneRegistering(t)
+	consentFor := func(r registered) *idptest.Page {
+		p := idp.Browser().Get(idp.Flow(r.ID, "openid profile").Address() + "&ui_locales=en").SignIn(idp.Person("M1"))
+		return p.Want(http.StatusOK, "77/2026")
+	}
+	own := enrol(t, idp, invited(t, idp), `{"redirect_uris": ["https://shop.example/cb"], "client_name": "<b>Shop</b> & more", "policy_uri": "https://evil.example/"}`)
+	page := consentFor(own)
+	if text := page.TextOf("self-named"); !strings.Contains(text, "named itself") || !strings.Contains(text, "shop.example") {
+		t.Errorf("the consent screen says %q", text)
+	}
+	if strings.Contains(page.Body, "<b>Shop") || strings.Contains(page.Body, "evil.example") || !strings.Contains(page.Text(), "<b>Shop</b> & more") {
+		t.Error("the consent screen shows what a client says of itself as markup, or leads elsewhere")
+	}
+	named := enrol(t, idp, invited(t, idp, func(i *client.Invitation) { i.Template.Name = policy.Text{VI: "Hiệu sách", EN: "Bookshop"} }),
+		`{"redirect_uris": ["https://books.example/cb"], "client_name": "Ministry"}`)
+	if page := consentFor(named); page.Has("self-named") || !strings.Contains(page.Text(), "Bookshop") || strings.Contains(page.Text(), "Ministry") {
+		t.Errorf("a reviewed name: %s", page.Text())
+	}
+	list := idp.Browser().Get("/services?q=shop&ui_locales=en")
+	if text := list.TextOf(own.ID); !strings.Contains(text, "Tên tự đặt") || !strings.Contains(text, "77/2026") {
+		t.Errorf("the public register says %q", text)
+	}
+	if text := list.TextOf(named.ID); text == "" || strings.Contains(text, "Tên tự đặt") {
+		t.Errorf("the public register says %q of a reviewed name", text)
+	}
+}
+
+func TestHolderStillReadsTheNameOfAServiceThatEnded(t *testing.T) {
+	idp := oneRegistering(t)
+	shop := enrol(t, idp, invited(t, idp), shopMetadata)
+	b := idp.Browser()
+	b.SignedIn(idp.Flow(shop.ID, "openid profile"), idp.Person("M1"))
+	b.Get("/account/consents").Want(http.StatusOK, "Corner Shop", "đang hiệu lực")
+	if status, _, _ := manage(t, idp, "DELETE", shop.Manage, shop.Token, ""); status != http.StatusNoContent {
+		t.Fatal(status)
+	}
+	page := b.Get("/account/consents").Want(http.StatusOK, "Corner Shop", "dịch vụ đã ngừng hoạt động")
+	if strings.Contains(page.Text(), "đang hiệu lực") {
+		t.Errorf("the grant still stands: %s", page.Text())
+	}
+	if text := b.Get("/services").Text(); strings.Contains(text, "Corner Shop") {
+		t.Error("it is still in the public register")
 	}
 }

@@ -73,6 +73,7 @@ type service struct {
 	Home, Policy     string
 	Agreement        string
 	Agreed           time.Time // zero when there is none
+	SelfNamed        bool      // nobody has reviewed the name
 	Purposes         []purpose
 }
 
@@ -141,7 +142,7 @@ func matches(c client.Client, query string) bool {
 }
 
 func (g *Register) describe(c client.Client, locale string) service {
-	s := service{ID: string(c.ID), Name: c.Name.In(locale), Domain: c.Domain, Agreement: c.Agreement.Number,
+	s := service{ID: string(c.ID), Name: c.Name.In(locale), Domain: c.Domain, Agreement: c.Agreement.Number, SelfNamed: c.SelfNamed,
 		SignIn: c.SignInAddress(g.site.URL("")), Home: c.HomeURI, Policy: c.PolicyURI}
 	if _, _, ok := c.Picture(); ok {
 		s.Logo = c.LogoAddress()
