@@ -16,9 +16,13 @@ import (
 const clientUsage = `usage: idp client apply -f FILE   register and change; a client that is not in the file stays as it is
        idp client list            all clients
        idp client check ID        what a client may do, in words
-  takes the settings of 'idp serve' as well; docs/clients.example.yaml is a file with comments`
+       idp client invite -f FILE  let a service register itself, within what the file says
+       idp client invitations     all invitations, and what came of them
+       idp client uninvite ID     nothing more is registered with an invitation
+  takes the settings of 'idp serve' as well; docs/clients.example.yaml and docs/invitation.example.yaml
+  are files with comments`
 
-var errClientUsage = fmt.Errorf("%w: apply -f FILE, list, or check ID", errUsage)
+var errClientUsage = fmt.Errorf("%w: apply -f FILE, list, check ID, invite -f FILE, invitations, or uninvite ID", errUsage)
 
 // clients is `idp client`: it may run beside a server, which notices within half a second.
 func clients(ctx context.Context, env environment) error {
@@ -57,19 +61,30 @@ func clientWork(env environment) (clientJob, []string, error) {
 		return nil, nil, errClientUsage
 	}
 	verb, rest := rest[0], rest[1:]
-	switch {
-	case verb == "apply" && own["f"] != "":
-		return func(ctx context.Context, out io.Writer, store *storage.Store) error {
-			return applyClients(ctx, out, store, own["f"])
-		}, rest, nil
-	case verb == "list" && len(own) == 0:
-		return listClients, rest, nil
-	case verb == "check" && len(own) == 0 && len(rest) > 0 && !strings.HasPrefix(rest[0], "-"):
-		return func(ctx context.Context, out io.Writer, store *storage.Store) error {
-			return checkClient(ctx, out, store, rest[0])
-		}, rest[1:], nil
+	if job, ok := clientJobs[verb]; ok && len(own) == 0 {
+		return job, rest, nil
+	}
+	if job, ok := clientFiles[verb]; ok && own["f"] != "" {
+		return job.of(own["f"]), rest, nil
+	}
+	if job, ok := clientIDs[verb]; ok && len(own) == 0 && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		return job.of(rest[0]), rest[1:], nil
 	}
 	return nil, nil, errClientUsage
+}
+
+// What can be done: with nothing more, with a file, and with an id.
+var (
+	clientJobs  = map[string]clientJob{"list": listClients, "invitations": listInvitations}
+	clientFiles = map[string]jobWith{"apply": applyClients, "invite": inviteClient}
+	clientIDs   = map[string]jobWith{"check": checkClient, "uninvite": uninviteClient}
+)
+
+// jobWith is a job that needs one word more.
+type jobWith func(ctx context.Context, out io.Writer, store *storage.Store, word string) error
+
+func (j jobWith) of(word string) clientJob {
+	return func(ctx context.Context, out io.Writer, store *storage.Store) error { return j(ctx, out, store, word) }
 }
 
 func applyClients(ctx context.Context, out io.Writer, store *storage.Store, file string) error {
@@ -111,13 +126,24 @@ func listClients(ctx context.Context, out io.Writer, store *storage.Store) error
 		return err
 	}
 	for _, c := range all {
-		state := ""
-		if c.Disabled {
-			state = "  disabled"
-		}
-		fmt.Fprintf(out, "%-24s %-9s %-20s %s%s\n", c.ID, c.Class, c.AuthMethod, c.Name.VI, state)
+		fmt.Fprintf(out, "%-26s %-9s %-20s %s%s\n", c.ID, c.Class, c.AuthMethod, c.Name.VI, remarks(c))
 	}
 	return nil
+}
+
+// remarks are what the list says of a client that is not an ordinary one.
+func remarks(c client.Client) string {
+	text := ""
+	if c.Invitation != "" {
+		text += "  registered itself by invitation " + c.Invitation
+	}
+	switch {
+	case c.Ended():
+		text += "  ended"
+	case c.Disabled:
+		text += "  disabled"
+	}
+	return text
 }
 
 func checkClient(ctx context.Context, out io.Writer, store *storage.Store, id string) error {

@@ -3,7 +3,7 @@
 //	idp demo            everything on loopback, nothing to install
 //	idp serve           the provider; -h is the manual of its settings
 //	idp migrate         bring the database schema up to date
-//	idp client ...      the register of relying parties: apply, list, check
+//	idp client ...      the register of relying parties: apply, list, check, invite
 //	idp audit verify    is the audit trail whole
 //	idp version
 package main
@@ -49,7 +49,7 @@ var commands = map[string]command{
 	"demo":    {demo, "run everything on loopback: provider, relying parties, simulated registers"},
 	"serve":   {serve, "run the provider (-h: all settings)"},
 	"migrate": {migrate, "bring the database schema up to date"},
-	"client":  {clients, "register of relying parties: apply -f FILE, list, check ID"},
+	"client":  {clients, "register of relying parties: apply -f FILE, list, check ID, invite -f FILE"},
 	"audit":   {auditTrail, "verify: is the audit trail whole"},
 	"version": {printVersion, "print the version"},
 }

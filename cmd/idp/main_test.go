@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +25,7 @@ func TestMain(m *testing.M) {
 
 // Every file of testdata is a session at the command line, with the real program.
 func TestScripts(t *testing.T) {
-	example, err := filepath.Abs("../../docs/clients.example.yaml")
+	docs, err := filepath.Abs("../../docs")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +33,12 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("IDP_DATA_DIR", filepath.Join(e.WorkDir, "data"))
-			e.Setenv("EXAMPLE", example)
+			e.Setenv("EXAMPLE", filepath.Join(docs, "clients.example.yaml"))
+			e.Setenv("INVITATION", filepath.Join(docs, "invitation.example.yaml"))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"listeners": listeners, "ready": ready, "token": token, "sql": sql,
+			"listeners": listeners, "ready": ready, "token": token, "sql": sql, "keep": keep, "register": register,
 		},
 	})
 }
@@ -105,6 +108,35 @@ func token(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	eventually(ts, ask)
+}
+
+// keep NAME REGEXP sets a variable to what the group of the expression finds in the last output.
+func keep(ts *testscript.TestScript, _ bool, args []string) {
+	found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if found == nil {
+		ts.Fatalf("no %s in the output", args[1])
+	}
+	ts.Setenv(args[0], found[1])
+}
+
+// register TOKEN FILE registers a service; "! register" wants a refusal. CLIENT becomes the
+// client_id of the answer.
+func register(ts *testscript.TestScript, neg bool, args []string) {
+	req, err := http.NewRequest("POST", ts.Getenv("IDP_ISSUER")+"/oauth2/register", strings.NewReader(ts.ReadFile(args[1])))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+args[0])
+	res, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer res.Body.Close()
+	var answer map[string]any
+	ts.Check(json.NewDecoder(res.Body).Decode(&answer))
+	if (res.StatusCode == http.StatusCreated) == neg {
+		ts.Fatalf("%d %v", res.StatusCode, answer)
+	}
+	if id, ok := answer["client_id"].(string); ok {
+		ts.Setenv("CLIENT", id)
+	}
 }
 
 // sql STATEMENT changes the embedded database, as whoever can write it might.
