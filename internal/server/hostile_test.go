@@ -319,10 +319,10 @@ func documentPlaces() []place {
 			return ran(func() { client.ReadKeys([]byte(`{"keys":[` + text[:len(text)-16] + `]}`)) })
 		}},
 		{"registration of a client", "the document", heavyBody, heavyJSON, func(text string) func() int {
-			return ran(func() { client.Rules{}.FromMetadata([]byte(text), client.Template{ID: "x"}) })
+			return ran(func() { client.Rules{}.FromMetadata([]byte(text), "x", client.Template{Class: client.Portal}) })
 		}},
 		{"registration of a client", "redirect_uris", heavyBody, heavyJSON, func(text string) func() int {
-			return ran(func() { client.Rules{}.FromMetadata([]byte(`{"redirect_uris":`+text+`}`), client.Template{ID: "x"}) })
+			return ran(func() { client.Rules{}.FromMetadata([]byte(`{"redirect_uris":`+text+`}`), "x", client.Template{Class: client.Portal}) })
 		}},
 	}
 }
