@@ -296,6 +296,11 @@ func TestServiceTokensAreAboutNobody(t *testing.T) {
 		}
 		status, h, answer = idp.Token(service, url.Values{"grant_type": {"client_credentials"}, "scope": {"openid profile"}})
 		wantError(t, "a scope of people", status, h, answer, 400, "invalid_scope")
+		for _, blank := range []string{"", " "} { // RFC 6749, section 3.2: without a value is as if left out
+			if status, _, answer := idp.Token(service, url.Values{"grant_type": {"client_credentials"}, "scope": {blank}}); status != 200 {
+				t.Errorf("scope %q: %d %v", blank, status, answer)
+			}
+		}
 		if status, _, _ := idp.Post("/oauth2/revoke", url.Values{"token": {token}}, idptest.Basic(service)); status != 200 {
 			t.Errorf("revocation: %d", status)
 		}

@@ -3,6 +3,7 @@ package provider_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -435,6 +436,13 @@ func TestRefreshWithAScope(t *testing.T) {
 			t.Errorf("userinfo of the narrower token: %v", info)
 		}
 		tokens = narrow
+		for _, scope := range []string{" openid  profile ", " "} { // spaces are as loose as at the authorization endpoint
+			status, _, answer := ask(scope)
+			if status != 200 || !strings.HasPrefix(idptest.TokensOf(answer).Scope, "openid profile") {
+				t.Fatalf("scope %q: %d %v", scope, status, answer)
+			}
+			tokens = idptest.TokensOf(answer)
+		}
 		if _, _, answer := idp.Token(f.Client, refreshForm(tokens.Refresh)); answer["scope"] != "openid profile offline_access" {
 			t.Errorf("the whole scope after a narrower one: %v", answer["scope"])
 		}

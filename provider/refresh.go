@@ -72,7 +72,8 @@ func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenReq
 	if !ok {
 		return nil, errInvalidGrant
 	}
-	if err := p.checkNarrower(ctx, c.Client, id, q.Scopes, to); err != nil {
+	asked := policy.ParseScopes(q.Scopes.String())
+	if err := p.checkNarrower(ctx, c.Client, id, asked, to); err != nil {
 		return nil, err
 	}
 	family, holder, err := p.Ledger.Rotate(ctx, id, generation, c.ID, now, rotationTolerance, p.Lifetimes.RefreshIdle, !c.Rotates())
@@ -85,7 +86,7 @@ func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenReq
 		return nil, err
 	}
 	token := expiring.NewSecret()
-	g, err := p.renew(c, family, holder, q.Scopes, confirm, now)
+	g, err := p.renew(c, family, holder, asked, confirm, now)
 	if err == nil {
 		err = p.issue(ctx, c.once, token, g)
 	}
@@ -102,7 +103,7 @@ func (p *Provider) rotate(ctx context.Context, c caller, q *oidc.RefreshTokenReq
 
 // checkNarrower refuses a scope or a target that the family does not have (RFC 6749, section 6),
 // before the token is spent. It costs an exchange only where one is named.
-func (p *Provider) checkNarrower(ctx context.Context, c *client.Client, id string, asked []string, to target) error {
+func (p *Provider) checkNarrower(ctx context.Context, c *client.Client, id string, asked []policy.Scope, to target) error {
 	if len(asked) == 0 && to.empty() {
 		return nil
 	}
@@ -118,11 +119,11 @@ func (p *Provider) checkNarrower(ctx context.Context, c *client.Client, id strin
 	}
 	had := policy.ParseScopes(family.Scopes)
 	for _, s := range asked {
-		if !slices.Contains(had, policy.Scope(s)) {
+		if !slices.Contains(had, s) {
 			return oidc.ErrInvalidScope().WithDescription("more than was granted")
 		}
 	}
-	if !slices.Contains(asked, string(policy.OpenID)) {
+	if !slices.Contains(asked, policy.OpenID) {
 		return oidc.ErrInvalidScope().WithDescription("scope must contain openid")
 	}
 	return nil
@@ -132,7 +133,7 @@ func (p *Provider) checkNarrower(ctx context.Context, c *client.Client, id strin
 // The scope may be narrower than the family's, which keeps its own. A refresh token that is bound
 // to a key works with that key alone; one of a confidential client follows the client's
 // authentication, and only its access tokens are bound (RFC 9449, section 5).
-func (p *Provider) renew(c caller, f Family, holder account.Account, narrower []string, confirm confirmation, now time.Time) (grant, error) {
+func (p *Provider) renew(c caller, f Family, holder account.Account, narrower []policy.Scope, confirm confirmation, now time.Time) (grant, error) {
 	g := grant{Client: f.Client, Account: f.Account, Family: f.ID, Consent: f.Consent, Purpose: f.Purpose, Scopes: f.Scopes,
 		Claims: strings.Fields(f.Claims), ACR: f.ACR, Strength: f.Strength, AMR: strings.Fields(f.AMR), AuthAt: f.AuthAt.Unix(),
 		Level: holder.Level, Card: holder.Card(now), Confirm: confirm, Resource: f.Resource, Details: json.RawMessage(f.Details),
@@ -148,7 +149,7 @@ func (p *Provider) renew(c caller, f Family, holder account.Account, narrower []
 		return g, errInvalidGrant
 	}
 	if len(narrower) > 0 {
-		g.Scopes = strings.Join(narrower, " ")
+		g.Scopes = policy.JoinScopes(narrower)
 	}
 	answer, err := g.regate(c.Client, holder, now)
 	if err != nil {

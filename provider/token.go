@@ -236,11 +236,11 @@ type tokenAnswer struct {
 // ClientCredentialsExchange gives a service client a token of its own. No holder stands behind
 // it, so it can carry no scope of the catalogue.
 func (l *library) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
-	resp, err := l.p.serviceToken(ctx, r.Client.(rp).caller, r.Data.Scope, targetOf(r.Form))
+	resp, err := l.p.serviceToken(ctx, r.Client.(rp).caller, policy.ParseScopes(r.Data.Scope.String()), targetOf(r.Form))
 	return resp, l.p.failed(ctx, err)
 }
 
-func (p *Provider) serviceToken(ctx context.Context, c caller, scopes []string, to target) (*op.Response, error) {
+func (p *Provider) serviceToken(ctx context.Context, c caller, scopes []policy.Scope, to target) (*op.Response, error) {
 	if c.Public() {
 		return nil, errInvalidClient // RFC 6749, section 4.4: confidential clients only
 	}
