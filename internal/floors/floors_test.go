@@ -38,7 +38,7 @@ var floors = []struct {
 	{"5 storage", []string{"storage"}},
 	{"6 assembly", []string{"internal/server"}},
 	{"6 assembly of the demo", []string{"internal/stage"}},
-	{"7 programs and test benches", []string{"cmd/idp", "cmd/qrverify", "storage/storagetest", "internal/idptest", "internal/idptest/forge", "internal/screens"}},
+	{"7 programs and test benches", []string{"cmd/idp", "cmd/qrverify", "storage/storagetest", "internal/idptest", "internal/idptest/forge", "internal/screens", "test/conformance"}},
 }
 
 // allowed are the imports between siblings, each with its reason.

@@ -1,10 +1,11 @@
-// Command conformance prepares the demo for the OpenID Foundation's conformance suite and has the
-// suite run its certification plans. It knows the provider from outside only: by demo.json.
+// Command conformance prepares the demo for the OpenID Foundation's conformance suite, and has the
+// suite run its certification plans. README.md tells what happens in between.
 //
-//	go run . prepare -op https://op.example:8443 -suite https://suite.example:28443 -dir DIR
-//	go run . run     -op https://op.example:8443 -suite https://suite.example:28443 -dir DIR [-plans basic,fapi2]
+//	go run ./test/conformance prepare [-op ADDRESS] [-suite ADDRESS] [-dir DIR]
+//	go run ./test/conformance run     [-op ADDRESS] [-suite ADDRESS] [-dir DIR] [-plans basic,fapi2-dpop]
 //
-// README.md tells what happens in between.
+// It knows the provider from outside, by demo.json. Only its little service (resource.go) borrows how
+// proofs of possession are checked.
 package main
 
 import (
@@ -38,16 +39,15 @@ func main() {
 
 func command(args []string) error {
 	var s setting
-	var names string
-	var verb string
+	var names, verb string
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
 	}
 	flags := flag.NewFlagSet("conformance "+verb, flag.ContinueOnError)
-	flags.StringVar(&s.OP, "op", "https://op.example:8443", "issuer of the demo")
+	flags.StringVar(&s.OP, "op", "https://op.example:8600", "issuer of the demo")
 	flags.StringVar(&s.Suite, "suite", "https://suite.example:28443", "base address of the suite")
 	flags.StringVar(&s.Service, "service", "https://suite.example:28445", "where a small service of ours is to listen, on the suite's host")
-	flags.StringVar(&s.dir, "dir", "conformance", "folder for keys, certificates, the demo's data and the logs")
+	flags.StringVar(&s.dir, "dir", "data/conformance", "folder for keys, certificates, the demo's data and the logs")
 	flags.StringVar(&names, "plans", "", "plans to run, separated by commas; all when empty")
 	if err := flags.Parse(args); err != nil {
 		return err

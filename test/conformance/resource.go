@@ -14,8 +14,8 @@ import (
 )
 
 // resource is a service that takes the tokens of clients without people: the plans of the client
-// credentials grant call one, and the provider has none, as all it keeps is about people. It asks the provider what a token
-// is worth, and the caller for proof that the token is its own.
+// credentials grant call one, and the provider has none, as all it keeps is about people. It asks
+// the provider what a token is worth, and the caller for proof that the token is its own.
 type resource struct {
 	address    string // of the service
 	introspect string // of the provider's endpoint
@@ -24,6 +24,13 @@ type resource struct {
 
 	mu   sync.Mutex
 	seen map[string]bool // proofs: each is good for one request
+}
+
+// serve starts the service for the plans that need it.
+func (s setting) serve(http *http.Client, at metadata, demo facts) error {
+	const id = "conformance-service"
+	service := &resource{address: s.Service, introspect: at.Introspection, id: id, secret: demo.secret(id), http: http, seen: map[string]bool{}}
+	return service.serve(s.at("suite.crt"), s.at("suite.key"))
 }
 
 func (s *resource) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -14,63 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/template"
 	"time"
 )
-
-// plan is one certification plan with its variant and the clients that it plays.
-type plan struct {
-	Name    string
-	Plan    string
-	Variant map[string]string
-	Clients map[string]string // name in the suite's configuration -> client
-}
-
-// service reports whether nobody signs in: the client credentials grant.
-func (p plan) service() bool { return p.Variant["fapi_profile"] == "fapi_client_credentials_grant" }
-
-// facts are the part of demo.json that the suite needs.
-type facts struct {
-	People  []struct{ Key, Number, Password string }
-	Clients []struct{ ID, Secret string }
-}
-
-func (f facts) secret(client string) string {
-	for _, c := range f.Clients {
-		if c.ID == client {
-			return c.Secret
-		}
-	}
-	return ""
-}
-
-// metadata tells where protected resources are.
-type metadata struct {
-	UserInfo      string `json:"userinfo_endpoint"`
-	Introspection string `json:"introspection_endpoint"`
-	Aliases       struct {
-		UserInfo string `json:"userinfo_endpoint"`
-	} `json:"mtls_endpoint_aliases"`
-	Service string `json:"-"`
-}
-
-// resource is what the plan calls with its access tokens: userinfo, or the service of ours.
-func (m metadata) resource(p plan) string {
-	switch {
-	case p.service():
-		return m.Service
-	case p.Variant["sender_constrain"] == "mtls":
-		return m.Aliases.UserInfo
-	}
-	return m.UserInfo
-}
-
-// serve starts the service for clients without people.
-func (s setting) serve(http *http.Client, at metadata, demo facts) error {
-	const id = "conformance-service"
-	service := &resource{address: s.Service, introspect: at.Introspection, id: id, secret: demo.secret(id), http: http, seen: map[string]bool{}}
-	return service.serve(s.at("suite.crt"), s.at("suite.key"))
-}
 
 // suite speaks with the suite's own interface.
 type suite struct {
@@ -81,8 +26,10 @@ type suite struct {
 // patience ends a module that waits for something that does not come.
 const patience = 5 * time.Minute
 
-// run has the suite run the plans and prints what came out. It is an error when a module neither
-// passed nor waits for somebody to look at its picture.
+// tolerable are the results with which a plan can be certified.
+var tolerable = []string{"PASSED", "REVIEW", "WARNING", "SKIPPED"}
+
+// run has the suite run the plans and prints what came out.
 func (s setting) run(names string) error {
 	plans, err := s.plans(names)
 	if err != nil {
@@ -118,21 +65,9 @@ func (s setting) run(names string) error {
 		bad += n
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d modules did not pass", bad)
+		return fmt.Errorf("%d modules failed", bad)
 	}
 	return nil
-}
-
-func (s setting) plans(names string) ([]plan, error) {
-	raw, err := files.ReadFile("plans.json")
-	if err != nil {
-		return nil, err
-	}
-	var all []plan
-	if err := json.Unmarshal(raw, &all); err != nil || names == "" {
-		return all, err
-	}
-	return slices.DeleteFunc(all, func(p plan) bool { return !slices.Contains(strings.Split(names, ","), p.Name) }), nil
 }
 
 func (s setting) connect() (suite, error) {
@@ -146,63 +81,6 @@ func (s setting) connect() (suite, error) {
 	return suite{s.Suite + "/api/", &http.Client{Transport: transport, Timeout: time.Minute}}, nil
 }
 
-// browser fills in what the scripted browser does at our pages.
-func (s setting) browser() (script map[string]any, demo facts, err error) {
-	raw, err := os.ReadFile(s.at("demo/demo.json"))
-	if err != nil {
-		return nil, demo, err
-	}
-	if err := json.Unmarshal(raw, &demo); err != nil {
-		return nil, demo, err
-	}
-	text, err := s.fill("browser.json", template.FuncMap{"person": func(key string) (any, error) {
-		for _, p := range demo.People {
-			if p.Key == key {
-				return p, nil
-			}
-		}
-		return nil, fmt.Errorf("demo.json knows no %s", key)
-	}})
-	if err != nil {
-		return nil, demo, err
-	}
-	return script, demo, json.Unmarshal(text, &script)
-}
-
-// config is the suite's configuration of one plan.
-func (s setting) config(p plan, at metadata, browser map[string]any, demo facts) (map[string]any, error) {
-	config := map[string]any{
-		"alias": "idp-" + p.Name, "description": p.Name, "server": map[string]string{"discoveryUrl": s.OP + "/.well-known/openid-configuration"},
-		"resource": map[string]string{"resourceUrl": at.resource(p)},
-	}
-	for name, value := range browser {
-		config[name] = value
-	}
-	scope := "openid profile email offline_access"
-	if p.service() {
-		scope = " " // nothing can be asked for without people, and the suite takes no empty one
-	}
-	for role, name := range p.Clients {
-		client := map[string]any{"client_id": "conformance-" + name, "scope": scope}
-		if secret := demo.secret("conformance-" + name); secret != "" {
-			client["client_secret"] = secret
-		}
-		if keys, err := os.ReadFile(s.at("conformance-" + name + ".jwks")); err == nil {
-			client["jwks"] = json.RawMessage(keys)
-		}
-		config[role] = client
-		certificate, err := os.ReadFile(s.at("conformance-" + name + ".crt"))
-		if err == nil {
-			key, err := os.ReadFile(s.at("conformance-" + name + ".key"))
-			if err != nil {
-				return nil, err
-			}
-			config[strings.Replace(role, "client", "mtls", 1)] = map[string]string{"cert": string(certificate), "key": string(key)}
-		}
-	}
-	return config, nil
-}
-
 // module is one test of a plan, and what came of it.
 type module struct {
 	Name    string            `json:"testModule"`
@@ -213,7 +91,7 @@ type module struct {
 }
 
 // run runs the modules of a plan one after the other, prints a line for each and returns how many
-// are not good enough.
+// stand in the way of a certificate.
 func (s suite) run(p plan, config map[string]any, logs string) (bad int, err error) {
 	var created struct {
 		ID      string
@@ -232,13 +110,16 @@ func (s suite) run(p plan, config map[string]any, logs string) (bad int, err err
 		if err := s.play(created.ID, m, filepath.Join(logs, p.Name)); err != nil {
 			return 0, fmt.Errorf("%s: %w", m.Name, err)
 		}
-		fmt.Printf("%-9s %s %s\n", m.result, m.Name, strings.Join(m.causes, "\n            "))
+		fmt.Printf("%-9s %s\n", m.result, m.Name)
+		for _, cause := range m.causes {
+			fmt.Printf("%9s   %s\n", "", cause)
+		}
 		count[m.result]++
-		if m.result != "PASSED" && m.result != "REVIEW" {
+		if !slices.Contains(tolerable, m.result) {
 			bad++
 		}
 	}
-	fmt.Println("\n", p.Name, count)
+	fmt.Printf("\n%s: %v\n", p.Name, count)
 	return bad, nil
 }
 
@@ -276,7 +157,7 @@ func (s suite) keepLog(m *module, logs string) error {
 	}
 	for _, e := range entries {
 		if result, _ := e["result"].(string); slices.Contains([]string{"FAILURE", "WARNING", "INTERRUPTED"}, result) {
-			m.causes = append(m.causes, fmt.Sprintf("\n            %s %v: %v", result, e["src"], e["msg"]))
+			m.causes = append(m.causes, fmt.Sprintf("%s %v: %v", result, e["src"], e["msg"]))
 		}
 	}
 	raw, err := json.MarshalIndent(entries, "", " ")
