@@ -72,6 +72,7 @@ func (p *Provider) answerErr(w http.ResponseWriter, r *http.Request, q *request,
 // answer again.
 func (p *Provider) settle(w http.ResponseWriter, r *http.Request, q *request, g grant) error {
 	code := p.codeOf(q)
+	g.Browser = q.Browser
 	value, err := json.Marshal(g)
 	if err != nil {
 		return err
@@ -92,7 +93,8 @@ func (p *Provider) settle(w http.ResponseWriter, r *http.Request, q *request, g 
 }
 
 // again repeats the answer of a request while its code waits to be redeemed. Afterwards it is over:
-// a code that was redeemed is never sent again, because the relying party would redeem it twice.
+// a code that was redeemed is never sent again, because the relying party would redeem it twice. Nor
+// is one sent to a browser that opened the pushed request of another just before that was answered.
 func (p *Provider) again(w http.ResponseWriter, r *http.Request, q *request) error {
 	if q.Device != nil {
 		return p.deviceAgain(w, r, q)
@@ -103,7 +105,7 @@ func (p *Provider) again(w http.ResponseWriter, r *http.Request, q *request) err
 		return err
 	}
 	var g grant
-	if !found[0].Found || found[0].Claimed || json.Unmarshal(found[0].Data, &g) != nil {
+	if !found[0].Found || found[0].Claimed || json.Unmarshal(found[0].Data, &g) != nil || g.Browser != q.Browser {
 		return p.refusePage("expired", fault.Expired)
 	}
 	return p.send(w, r, q, code, g)
@@ -120,12 +122,8 @@ func (p *Provider) send(w http.ResponseWriter, r *http.Request, q *request, code
 	return p.respond(w, r, q, v)
 }
 
-// codeOf is the code of a request that is kept: always the same. One that is answered at once gets
-// a random code.
+// codeOf is the code of a request: always the same.
 func (p *Provider) codeOf(q *request) string {
-	if !q.kept {
-		return expiring.NewSecret()
-	}
 	mac := hmac.New(sha256.New, p.codeKey)
 	mac.Write([]byte("request\x00" + q.ID))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))

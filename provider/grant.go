@@ -41,6 +41,7 @@ type grant struct {
 	IssuedAt  int64              `json:"i"`             // Unix microseconds
 	Refused   string             `json:"no,omitempty"`  // no grant at all: the error that a request was answered with
 	Expires   int64              `json:"e,omitempty"`   // Unix seconds: end of the access token
+	Browser   string             `json:"b,omitempty"`   // hash of the browser that was answered with it
 }
 
 func (g grant) bearer() revocation.Bearer {

@@ -127,11 +127,11 @@ func (p *Provider) describeToken(owner *client.Client, l live) introspection {
 		return out
 	}
 	answer, err := g.regateAsIssued(owner)
-	q := request{Scopes: g.scopes()}
-	scopes, _ := q.only(answer.Granted())
-	if err != nil || len(scopes) == 0 {
+	if err != nil {
 		return introspection{}
 	}
+	q := request{Scopes: g.scopes()}
+	scopes, _ := q.only(answer.Granted())
 	out.Scope, out.Subject = policy.JoinScopes(scopes), p.Subject(owner, g.Account)
 	out.AuthTime, out.ACR, out.Level, out.Card = g.AuthAt, g.ACR, int(g.Level), string(g.Card)
 	return out
