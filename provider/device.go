@@ -215,8 +215,10 @@ func (p *Provider) redeemDevice(ctx context.Context, c caller, code string, to t
 	if err != nil {
 		return nil, err
 	}
-	// From here the device code is burnt.
-	drop := func(cause error) error { return errors.Join(cause, p.Values.Delete(ctx, expiring.Grant.Of(token))) }
+	// From here the device code is burnt. Its state goes too: nobody shall wait for it any longer.
+	drop := func(cause error) error {
+		return errors.Join(cause, p.Values.Delete(ctx, expiring.Grant.Of(token)), p.Values.Delete(ctx, expiring.Device.Of(code)))
+	}
 	if g.Confirm.bound() && g.Confirm != confirm || p.Ends.Ended(g.bearer()) {
 		return nil, drop(errInvalidGrant)
 	}
@@ -228,7 +230,11 @@ func (p *Provider) redeemDevice(ctx context.Context, c caller, code string, to t
 	if err := p.rewrite(ctx, token, g, born); err != nil {
 		return nil, drop(err)
 	}
-	return p.redeem(ctx, c, born, token, expiring.Hash(code), "device_code")
+	resp, err := p.redeem(ctx, c, born, token, expiring.Hash(code), "device_code")
+	if err != nil {
+		return nil, drop(err)
+	}
+	return resp, nil
 }
 
 // claimDevice claims the grant of a device code, or says why there is none (yet).

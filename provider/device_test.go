@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/expiring"
 	"eid.example/idp/internal/idptest"
 	"eid.example/idp/internal/policy"
+	"eid.example/idp/internal/server"
 	"eid.example/idp/internal/stage"
+	"eid.example/idp/storage/ephemeral"
 )
 
 // kiosk is a device without a browser, in the middle of its grant.
@@ -491,4 +494,102 @@ func TestDeviceBoundToKey(t *testing.T) {
 	other.dpop = newKey(t, client.ES256)
 	status, h, answer := other.proved("/oauth2/token", k.form())
 	wantError(t, "another key", status, h, answer, http.StatusBadRequest, "invalid_grant")
+}
+
+// approvedAt takes a code through the pages in a browser whose person is signed in.
+func (k *kiosk) approvedAt(b *idptest.Browser, who string) *idptest.Page {
+	k.t.Helper()
+	page := b.Through(typed(b.Get("/device"), k.shown).Submit("device-continue"), k.idp.Person(who), "offline_access")
+	if !page.Has("device-approved") {
+		k.t.Fatalf("%s: %s", page.URL, page.Text())
+	}
+	return page
+}
+
+// TestDeviceTarget: a poll may repeat the resource that was asked for, and name no other.
+func TestDeviceTarget(t *testing.T) {
+	idp := one(t)
+	addSealer(t, idp, "shop", func(c *client.Client) {
+		c.GrantTypes = append(c.GrantTypes, client.DeviceCode)
+		c.Resources = append(c.Resources, "https://other.shop.example")
+	})
+	b, _ := holderAt(idp, "M1", "/device")
+	for _, c := range []struct{ asked, polled, code string }{
+		{"https://api.shop.example", "https://api.shop.example", ""},
+		{"https://api.shop.example", "https://other.shop.example", "invalid_target"},
+		{"", "https://api.shop.example", "invalid_target"},
+	} {
+		k := startKiosk(t, idp, "shop", "openid profile", "resource", c.asked)
+		k.approvedAt(b, "M1")
+		poll := k.form()
+		poll.Set("resource", c.polled)
+		status, h, answer := idp.Token(k.client, poll)
+		if c.code != "" {
+			wantError(t, c.polled, status, h, answer, http.StatusBadRequest, c.code)
+			k.refused("after that", "invalid_grant")
+		} else if status != http.StatusOK {
+			t.Errorf("the same: %d %v", status, answer)
+		}
+	}
+}
+
+// TestDeviceConsentWithdrawnBeforeThePoll: what was agreed to and taken back gives no token.
+func TestDeviceConsentWithdrawnBeforeThePoll(t *testing.T) {
+	each(t, func(t *testing.T, idp *idptest.IDP) {
+		kiosks(t, idp, "legacy")
+		k := startKiosk(t, idp, "legacy", "openid profile")
+		b, _ := holderAt(idp, "M1", "/device")
+		k.approvedAt(b, "M1")
+		who := accountOf(t, idp, idp.Person("M1"))
+		grants, err := idp.Server.Store.Grants(t.Context(), who.ID)
+		if err != nil || len(grants) == 0 {
+			t.Fatal(grants, err)
+		}
+		for _, g := range grants {
+			b.Post("/account/consents/"+g.ID+"/withdraw", nil)
+		}
+		k.refused("after the withdrawal", "invalid_grant")
+	})
+}
+
+// TestDeviceAnsweredTwice: a second click shows what the first did.
+func TestDeviceAnsweredTwice(t *testing.T) {
+	idp := one(t)
+	kiosks(t, idp, "legacy")
+	b, _ := holderAt(idp, "M1", "/device")
+	for _, c := range []struct{ button, shows string }{{"consent-deny", "device-declined"}, {"consent-allow", "device-approved"}} {
+		k := startKiosk(t, idp, "legacy", "openid profile")
+		page := typed(b.Get("/device"), k.shown).Submit("device-continue")
+		for _, click := range []string{"first", "second"} {
+			if p := page.Submit(c.button); !p.Has(c.shows) {
+				t.Errorf("%s click on %s: %d %s", click, c.button, p.Status, p.Text())
+			}
+		}
+	}
+}
+
+// TestDeviceCodesAreLookedAtSoOftenAMinute: whoever guesses with many accounts meets a limit on all.
+func TestDeviceCodesAreLookedAtSoOftenAMinute(t *testing.T) {
+	t.Parallel()
+	idp := idptest.New(t, withClients) // which answers 503 in the end
+	kiosks(t, idp, "legacy")
+	k := startKiosk(t, idp, "legacy", "openid")
+	b, page := holderAt(idp, "M1", "/device")
+	db, err := server.OpenDatabase(t.Context(), idp.Server.Config, server.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	values := ephemeral.NewSQL(db, idp.Clock.Now)
+	for range 1199 {
+		if _, err := values.Count(t.Context(), expiring.Rate.Of("device"), time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	typed(page, k.shown).Want(http.StatusOK, k.shown) // the 1200th
+	if p := typed(b.Get("/device"), k.shown); p.Status != http.StatusServiceUnavailable {
+		t.Errorf("the next: %d %s", p.Status, p.Text())
+	}
+	wait(t, idp, time.Minute)
+	typed(b.Get("/device"), k.shown).Want(http.StatusOK, k.shown)
 }

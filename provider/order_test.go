@@ -162,3 +162,24 @@ func TestAPushedRequestIsOpenedTwiceAtOnce(t *testing.T) {
 		wantPage(t, "the earlier opening", other.Get("/oauth2/callback?flow="+stopped.URL.Query().Get("flow")))
 	})
 }
+
+// The form of a device's consent is sent twice at once: whoever is overtaken sees what the other did.
+func TestADeviceIsAnsweredTwiceAtOnce(t *testing.T) {
+	halted(t, ").Claim", func(t *testing.T, idp *idptest.IDP, h *halt) {
+		kiosks(t, idp, "legacy")
+		k := startKiosk(t, idp, "legacy", "openid profile")
+		_, page := holderAt(idp, "M1", "/device")
+		consent := typed(page, k.shown).Submit("device-continue")
+		first := make(chan *idptest.Page)
+		h.armed.Store(true)
+		go func() { first <- consent.Submit("consent-allow") }()
+		<-h.reached
+		if p := consent.Submit("consent-allow"); !p.Has("device-approved") {
+			t.Errorf("the second click: %d %s", p.Status, p.Text())
+		}
+		close(h.goOn)
+		if p := <-first; !p.Has("device-approved") {
+			t.Errorf("the first click: %d %s", p.Status, p.Text())
+		}
+	})
+}

@@ -61,6 +61,7 @@ func TestARegistrationThatShrinks(t *testing.T) {
 			status, h, answer := idp.Token(s.Facts, f.Form(waiting))
 			wantError(t, "a code", status, h, answer, http.StatusBadRequest, row.code)
 			k.refused("a device code", row.code)
+			k.refused("a device code, once more", "invalid_grant")
 			status, h, answer = idp.Token(s.Facts, refreshForm(tokens.Refresh))
 			if row.refresh != openidOnly {
 				wantError(t, "a refresh token", status, h, answer, http.StatusBadRequest, row.refresh)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
 
@@ -219,6 +220,18 @@ func TestAnswersAreEncryptedToTheClient(t *testing.T) {
 		if err != nil || !bytes.Equal(payload, []byte("a.b.c")) || sealed.Header.KeyID != want.kid || sealed.Header.ExtraHeaders["cty"] != "JWT" {
 			t.Errorf("%s: %s, %+v, %v", alg, payload, sealed.Header, err)
 		}
+	}
+	rotated := newClock()
+	server := newPublisher(t, text(public(t, jose.JSONWebKey{Key: p.ec, KeyID: "sig", Use: "sig"})))
+	k2 := newKeys(rotated, server.guard())
+	to := client.Sealing{KeyAlg: client.ECDHES, ContentEnc: client.A256GCM}
+	if token, err := k2.Encrypt(background, publishing(server.URL), to, []byte("x"), ""); !errors.Is(err, fault.Invalid) {
+		t.Errorf("before there is a key: %s, %v", token, err)
+	}
+	rotated.advance(time.Minute)
+	server.says(text(public(t, jose.JSONWebKey{Key: p.ec, KeyID: "enc", Use: "enc"})))
+	if _, err := k2.Encrypt(background, publishing(server.URL), to, []byte("x"), ""); err != nil {
+		t.Errorf("a key that was published since: %v", err)
 	}
 	signingOnly := &client.Client{ID: "s", JWKS: public(t, jose.JSONWebKey{Key: p.ec, Use: "sig"})}
 	for name, s := range map[string]client.Sealing{"no key": {KeyAlg: client.ECDHES, ContentEnc: client.A256GCM}, "nothing asked": {}, "unknown": {KeyAlg: "dir", ContentEnc: client.A256GCM}} {

@@ -133,6 +133,10 @@ func TestWhatAProofMustSay(t *testing.T) {
 		"query and fragment": change("htu", endpoint+"?a=b#c"), "host in upper case": change("htu", "https://ID.EXAMPLE/oauth2/token"),
 		"default port": change("htu", "https://id.example:443/oauth2/token"), "nbf, exp and unknown members": change("exp", now.Unix()),
 	}
+	plain := dpop.Request{Method: "POST", URL: "http://id.example/oauth2/token"}
+	if _, err := dpop.Verify([]string{sign(t, key, jose.ES256, change("htu", "http://id.example:80/oauth2/token"), nil)}, plain, now); err != nil {
+		t.Errorf("default port of http: %v", err)
+	}
 	for name, c := range accepted {
 		if _, err := verify(sign(t, key, jose.ES256, c, nil)); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -149,6 +153,10 @@ func TestForgedProofs(t *testing.T) {
 	}
 	token := sign(t, key, jose.ES256, good(), nil)
 	parts := strings.Split(token, ".")
+	private := sign(t, key, jose.ES256, good(), map[string]any{"jwk": jose.JSONWebKey{Key: key}, "typ": "dpop+jwt"})
+	if _, err := verify(private); dpop.Reason(err) != "jwk holds a private key" { // RFC 9449, section 4.3, check 7
+		t.Errorf("a private key is refused because %q", dpop.Reason(err))
+	}
 	cases := map[string][]string{
 		"none":                      {},
 		"two headers":               {token, token},
@@ -159,7 +167,7 @@ func TestForgedProofs(t *testing.T) {
 		"other signature":           {parts[0] + "." + parts[1] + "." + strings.Split(sign(t, other, jose.ES256, good(), nil), ".")[2]},
 		"zero signature":            {parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 64))},
 		"signed by another key":     {sign(t, other, jose.ES256, good(), map[string]any{"jwk": public, "typ": "dpop+jwt"})},
-		"private key in the header": {sign(t, key, jose.ES256, good(), map[string]any{"jwk": jose.JSONWebKey{Key: key}, "typ": "dpop+jwt"})},
+		"private key in the header": {private},
 		"a key of 1024 bits":        {sign(t, weak, jose.PS256, good(), nil)},
 		"a key for encryption":      {sign(t, key, jose.ES256, good(), map[string]any{"jwk": jose.JSONWebKey{Key: key.Public(), Use: "enc"}, "typ": "dpop+jwt"})},
 		"names in capitals":         {sign(t, key, jose.ES256, map[string]any{"JTI": "id-1", "HTM": "POST", "HTU": endpoint, "IAT": now.Unix()}, nil)},

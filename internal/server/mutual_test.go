@@ -4,9 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -68,7 +70,11 @@ func (a *authority) issue(name string, template *x509.Certificate) tls.Certifica
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// mutualRig is a server with both listeners and two clients that prove themselves by certificates.
+// portalSecret is that of the client "secret".
+var portalSecret = strings.Repeat("s", 43)
+
+// mutualRig is a server with both listeners, two clients that prove themselves by certificates, and
+// one with a secret whose tokens are bound to a certificate all the same.
 type mutualRig struct {
 	t              *testing.T
 	public, mutual string
@@ -91,6 +97,7 @@ func newMutualRig(t *testing.T, roots *authority, own tls.Certificate) *mutualRi
 	if err != nil {
 		t.Fatal(err)
 	}
+	secret := sha256.Sum256([]byte(portalSecret))
 	register(t, s, fmt.Sprintf(`
 clients:
   - client_id: authority
@@ -110,7 +117,15 @@ clients:
     token_endpoint_auth_method: self_signed_tls_client_auth
     tls_client_certificate_bound_access_tokens: true
     jwks: {keys: [%s]}
-`, jwk))
+  - client_id: secret
+    client_name#vi: Cổng C
+    client_name#en: Portal C
+    class: portal
+    grant_types: [client_credentials]
+    token_endpoint_auth_method: client_secret_post
+    client_secret: sha256:%s
+    tls_client_certificate_bound_access_tokens: true
+`, jwk, base64.RawURLEncoding.EncodeToString(secret[:])))
 	r.public = "https://" + serve(t, s, mutual)
 	return r
 }
@@ -186,6 +201,41 @@ func TestClientCertificates(t *testing.T) {
 	} {
 		if status, answer := r.post(c.base, "/oauth2/token", ask(c.id), c.certs...); status != http.StatusUnauthorized || answer["error"] != "invalid_client" {
 			t.Errorf("%s: %d %v", name, status, answer)
+		}
+	}
+}
+
+// TestTokensBoundToACertificate: RFC 8705, section 3. There are no others for a client that is
+// registered for them, and each works over a connection with its certificate alone.
+func TestTokensBoundToACertificate(t *testing.T) {
+	t.Parallel()
+	roots := newAuthority(t)
+	bound, other := roots.issue("portal.example", nil), roots.issue("other.example", nil)
+	r := newMutualRig(t, roots, (&authority{t: t}).issue("own.example", nil))
+	ask := url.Values{"grant_type": {"client_credentials"}, "client_id": {"secret"}, "client_secret": {portalSecret}}
+	for _, base := range []string{r.mutual, r.public} {
+		if status, answer := r.post(base, "/oauth2/token", ask); status != http.StatusBadRequest || answer["error"] != "invalid_request" {
+			t.Errorf("%s without a certificate: %d %v", base, status, answer)
+		}
+	}
+	status, answer := r.post(r.mutual, "/oauth2/token", ask, bound)
+	token, _ := answer["access_token"].(string)
+	if status != http.StatusOK || token == "" {
+		t.Fatalf("%d %v", status, answer)
+	}
+	for name, c := range map[string]struct {
+		base   string
+		certs  []tls.Certificate
+		status int
+		code   string
+	}{
+		"its certificate":   {r.mutual, []tls.Certificate{bound}, http.StatusForbidden, "insufficient_scope"}, // alive, and about nobody
+		"another":           {r.mutual, []tls.Certificate{other}, http.StatusUnauthorized, "invalid_token"},
+		"none":              {r.mutual, nil, http.StatusUnauthorized, "invalid_token"},
+		"none, in the open": {r.public, nil, http.StatusUnauthorized, "invalid_token"},
+	} {
+		if status, answer := r.post(c.base, "/oauth2/userinfo", url.Values{"access_token": {token}}, c.certs...); status != c.status || answer["error"] != c.code {
+			t.Errorf("with %s: %d %v", name, status, answer)
 		}
 	}
 }
