@@ -593,3 +593,22 @@ func TestDeviceCodesAreLookedAtSoOftenAMinute(t *testing.T) {
 	wait(t, idp, time.Minute)
 	typed(b.Get("/device"), k.shown).Want(http.StatusOK, k.shown)
 }
+
+// TestDeviceOfAClientThatIsGone: nobody is asked for it, or goes on with it.
+func TestDeviceOfAClientThatIsGone(t *testing.T) {
+	for name, change := range map[string]func(*client.Client){
+		"disabled":          func(c *client.Client) { c.Disabled = true },
+		"without the grant": func(c *client.Client) { c.GrantTypes = []string{client.AuthorizationCode} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			idp := one(t)
+			kiosks(t, idp, "legacy")
+			k := startKiosk(t, idp, "legacy", "openid")
+			b, page := holderAt(idp, "M1", "/device")
+			confirm := typed(page, k.shown)
+			register(t, idp, "legacy", change)
+			wantPage(t, "looking", b.Get(confirm.URL.RequestURI()))
+			wantPage(t, "continuing", confirm.Submit("device-continue"))
+		})
+	}
+}

@@ -167,7 +167,7 @@ func (p *Provider) showConfirm(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c, err := p.Clients.Find(r.Context(), q.Client)
-	if err != nil || c.Disabled {
+	if err != nil || c.Disabled || !q.stands(c) {
 		return p.refusePage("client", err)
 	}
 	return p.pages.Render(w, r, http.StatusOK, "device_confirm", confirmPage{Client: c.Name, Domain: c.Domain, Code: q.Device.Code,

@@ -11,6 +11,7 @@ import (
 	"eid.example/idp/internal/account"
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/policy"
 )
 
 // fresh is a nonce for proofs.
@@ -162,5 +163,35 @@ func TestAnAssertionOfAnotherType(t *testing.T) {
 		form.Set("client_assertion_type", kind)
 		status, h, answer := idp.Post("/oauth2/par", form)
 		wantError(t, kind, status, h, answer, http.StatusUnauthorized, "invalid_client")
+	}
+	status, h, answer := idp.Post("/oauth2/par", b.authenticated(b.flow("openid profile").Query), idptest.Basic(idp.Client("legacy")))
+	wantError(t, "beside a secret", status, h, answer, http.StatusBadRequest, "invalid_request")
+}
+
+// TestARegisterThatIsAway: the answer says which item is missing, and it is not kept for the next.
+func TestARegisterThatIsAway(t *testing.T) {
+	idp := one(t)
+	tokens := signedIn(idp, idp.Flow("legacy", "openid profile", "vn_purpose", "sign_in"))
+	behave := func(mode string) {
+		t.Helper()
+		req, err := http.NewRequest("POST", idp.Simulators[policy.FromPopulation]+"/_behave", strings.NewReader(`{"mode":"`+mode+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		if status, _, body := raw(t, req); status > 299 {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	behave("down")
+	status, _, answer := idp.Userinfo(tokens.Access)
+	lacking, _ := answer["vn_missing"].([]any)
+	if status != http.StatusOK || answer["name"] != nil || answer["vn_sources"] != nil || len(lacking) != 1 || lacking[0].(map[string]any)["scope"] != "profile" {
+		t.Errorf("%d %v", status, answer)
+	}
+	behave("ok")
+	wait(t, idp, time.Minute) // the register is spared for a moment
+	if _, _, answer := idp.Userinfo(tokens.Access); answer["name"] == nil || answer["vn_missing"] != nil {
+		t.Errorf("afterwards: %v", answer)
 	}
 }

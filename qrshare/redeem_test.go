@@ -74,6 +74,10 @@ func TestItemThatARegisterCannotStateIsNamedMissing(t *testing.T) {
 	if diff := cmp.Diff([]string{"address", "birthdate", "name"}, names(a.Claims)); diff != "" {
 		t.Errorf("claims (-want +got):\n%s", diff)
 	}
+	uses, err := w.engine.Store.Uses(t.Context(), "a-mau", time.Time{}, 10)
+	if err != nil || len(uses) != 1 || slices.Contains(uses[0].Scopes, policy.PhoneNumber) || !slices.Contains(uses[0].Scopes, policy.Address) {
+		t.Errorf("history has %+v, %v", uses, err)
+	}
 }
 
 // Verifiers who compare notes find nothing but what was agreed with both (threat T16).

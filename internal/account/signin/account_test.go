@@ -59,6 +59,14 @@ func TestACardInItsWindowStillSignsIn(t *testing.T) {
 	b.signIn("next=/account", "M7").want(403, "quá 30 ngày")
 }
 
+func TestThePageAboutALockIsNoWayToANewPassword(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	b := r.browser()
+	b.signIn("next=/account", "M4").want(403)
+	b.get("/signin/renew?next=/account").want(200, `id="login-form"`)
+}
+
 func TestASessionWhoseAccountMayNotBeUsedAnyMoreSeesWhy(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
