@@ -10,19 +10,22 @@ import (
 
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/clientkeys"
+	"eid.example/idp/internal/server"
 	"eid.example/idp/storage"
 )
 
 const clientUsage = `usage: idp client apply -f FILE   register and change; a client that is not in the file stays as it is
        idp client list            all clients
-       idp client check ID        what a client may do, in words
+       idp client check ID        what a client may do, in words; with -live also tries its keys, hosts and
+                                  addresses from here, and fails if one of them does
        idp client invite -f FILE  let a service register itself, within what the file says
        idp client invitations     all invitations, and what came of them
        idp client uninvite ID     nothing more is registered with an invitation
   takes the settings of 'idp serve' as well; docs/clients.example.yaml and docs/invitation.example.yaml
   are files with comments`
 
-var errClientUsage = fmt.Errorf("%w: apply -f FILE, list, check ID, invite -f FILE, invitations, or uninvite ID", errUsage)
+var errClientUsage = fmt.Errorf("%w: apply -f FILE, list, check [-live] ID, invite -f FILE, invitations, or uninvite ID", errUsage)
 
 // clients is `idp client`: it may run beside a server, which notices within half a second.
 func clients(ctx context.Context, env environment) error {
@@ -46,14 +49,22 @@ func clients(ctx context.Context, env environment) error {
 	if _, err := storage.Migrate(ctx, db, time.Now()); err != nil {
 		return err
 	}
-	return work(ctx, env.out, storage.New(db, time.Now))
+	return work(ctx, desk{out: env.out, store: storage.New(db, time.Now), settings: c})
 }
 
-type clientJob func(ctx context.Context, out io.Writer, store *storage.Store) error
+// desk is what a job works with.
+type desk struct {
+	out      io.Writer
+	store    *storage.Store
+	settings server.Config
+}
+
+type clientJob func(ctx context.Context, at desk) error
 
 // clientWork reads what is to be done; the rest of the arguments are settings.
 func clientWork(env environment) (clientJob, []string, error) {
-	own, rest, err := takeFlags(env.args, "f")
+	args, live := takeSwitch(env.args, "live")
+	own, rest, err := takeFlags(args, "f")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -61,6 +72,9 @@ func clientWork(env environment) (clientJob, []string, error) {
 		return nil, nil, errClientUsage
 	}
 	verb, rest := rest[0], rest[1:]
+	if live {
+		verb += " -live"
+	}
 	if job, ok := clientJobs[verb]; ok && len(own) == 0 {
 		return job, rest, nil
 	}
@@ -77,17 +91,17 @@ func clientWork(env environment) (clientJob, []string, error) {
 var (
 	clientJobs  = map[string]clientJob{"list": listClients, "invitations": listInvitations}
 	clientFiles = map[string]jobWith{"apply": applyClients, "invite": inviteClient}
-	clientIDs   = map[string]jobWith{"check": checkClient, "uninvite": uninviteClient}
+	clientIDs   = map[string]jobWith{"check": checkClient, "check -live": tryClient, "uninvite": uninviteClient}
 )
 
 // jobWith is a job that needs one word more.
-type jobWith func(ctx context.Context, out io.Writer, store *storage.Store, word string) error
+type jobWith func(ctx context.Context, at desk, word string) error
 
 func (j jobWith) of(word string) clientJob {
-	return func(ctx context.Context, out io.Writer, store *storage.Store) error { return j(ctx, out, store, word) }
+	return func(ctx context.Context, at desk) error { return j(ctx, at, word) }
 }
 
-func applyClients(ctx context.Context, out io.Writer, store *storage.Store, file string) error {
+func applyClients(ctx context.Context, at desk, file string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -96,7 +110,7 @@ func applyClients(ctx context.Context, out io.Writer, store *storage.Store, file
 	if err != nil {
 		return err
 	}
-	registered, err := store.Clients(ctx)
+	registered, err := at.store.Clients(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,14 +118,14 @@ func applyClients(ctx context.Context, out io.Writer, store *storage.Store, file
 	if err != nil {
 		return err
 	}
-	created, updated, err := store.ApplyClients(ctx, complete, applied)
+	created, updated, err := at.store.ApplyClients(ctx, complete, applied)
 	if err != nil {
 		return err
 	}
 	for _, s := range made {
-		fmt.Fprintf(out, "secret of %s, shown only now: %s\n", s.Client, s.Secret)
+		fmt.Fprintf(at.out, "secret of %s, shown only now: %s\n", s.Client, s.Secret)
 	}
-	fmt.Fprintf(out, "%d new, %d changed, %d as they were\n", len(created), len(updated), len(complete)-len(created)-len(updated))
+	fmt.Fprintf(at.out, "%d new, %d changed, %d as they were\n", len(created), len(updated), len(complete)-len(created)-len(updated))
 	return nil
 }
 
@@ -120,13 +134,13 @@ func applied(c client.Client, created bool) audit.Event {
 		Detail: map[string]string{"created": fmt.Sprint(created)}}
 }
 
-func listClients(ctx context.Context, out io.Writer, store *storage.Store) error {
-	all, err := store.Clients(ctx)
+func listClients(ctx context.Context, at desk) error {
+	all, err := at.store.Clients(ctx)
 	if err != nil {
 		return err
 	}
 	for _, c := range all {
-		fmt.Fprintf(out, "%-26s %-9s %-20s %s%s\n", c.ID, c.Class, c.AuthMethod, c.Name.VI, remarks(c))
+		fmt.Fprintf(at.out, "%-26s %-9s %-20s %s%s\n", c.ID, c.Class, c.AuthMethod, c.Name.VI, remarks(c))
 	}
 	return nil
 }
@@ -146,11 +160,44 @@ func remarks(c client.Client) string {
 	return text
 }
 
-func checkClient(ctx context.Context, out io.Writer, store *storage.Store, id string) error {
-	c, err := store.Client(ctx, client.ID(id))
-	if err != nil {
-		return fmt.Errorf("client %s: %w", id, err)
-	}
-	_, err = fmt.Fprint(out, c.Explain("en"))
+func checkClient(ctx context.Context, at desk, id string) error {
+	_, err := explained(ctx, at, id)
 	return err
+}
+
+// explained says what a client may do.
+func explained(ctx context.Context, at desk, id string) (*client.Client, error) {
+	c, err := at.store.Client(ctx, client.ID(id))
+	if err != nil {
+		return nil, fmt.Errorf("client %s: %w", id, err)
+	}
+	_, err = fmt.Fprint(at.out, c.Explain("en"))
+	return c, err
+}
+
+// tryClient also tells what came of each trial.
+func tryClient(ctx context.Context, at desk, id string) error {
+	c, err := explained(ctx, at, id)
+	if err != nil {
+		return err
+	}
+	inspector := clientkeys.Inspector{Guard: clientkeys.Guard{AllowLoopback: at.settings.Local()}, Issuer: at.settings.Issuer, Now: time.Now}
+	fmt.Fprintln(at.out, "\nTried from here:")
+	findings := inspector.Inspect(ctx, c)
+	if len(findings) == 0 {
+		fmt.Fprintln(at.out, "  nothing: the registration names no address and no key")
+	}
+	failed := 0
+	for _, f := range findings {
+		mark := "ok    "
+		if f.Bad {
+			mark = "FAILED"
+			failed++
+		}
+		fmt.Fprintf(at.out, "  %s  %s: %s\n", mark, f.What, f.Seen)
+	}
+	if failed > 0 {
+		return fmt.Errorf("client %s: %d of %d trials failed", c.ID, failed, len(findings))
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -13,12 +12,11 @@ import (
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/expiring"
-	"eid.example/idp/storage"
 )
 
 // inviteClient is `idp client invite`: it reads what a service may register about itself, and prints
 // the token with which the service does so.
-func inviteClient(ctx context.Context, out io.Writer, store *storage.Store, file string) error {
+func inviteClient(ctx context.Context, at desk, file string) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -28,7 +26,7 @@ func inviteClient(ctx context.Context, out io.Writer, store *storage.Store, file
 	if err != nil {
 		return err
 	}
-	registered, err := store.Clients(ctx)
+	registered, err := at.store.Clients(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,24 +35,24 @@ func inviteClient(ctx context.Context, out io.Writer, store *storage.Store, file
 	}
 	i.ID, i.CreatedAt = strings.ToLower(rand.Text()[:10]), now
 	token := expiring.NewSecret()
-	if err := store.Invite(ctx, expiring.Hash(token), i, invitationEvent(audit.ClientInvited, i.ID)); err != nil {
+	if err := at.store.Invite(ctx, expiring.Hash(token), i, invitationEvent(audit.ClientInvited, i.ID)); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "initial access token, shown only now: %s\n", token)
-	fmt.Fprintf(out, "invitation %s: good for %d at /oauth2/register until %s; servers need IDP_DYNAMIC_REGISTRATION=1\n",
+	fmt.Fprintf(at.out, "initial access token, shown only now: %s\n", token)
+	fmt.Fprintf(at.out, "invitation %s: good for %d at /oauth2/register until %s; servers need IDP_DYNAMIC_REGISTRATION=1\n",
 		i.ID, i.Registrations, i.ExpiresAt.Format(time.DateTime))
 	return nil
 }
 
 // listInvitations is `idp client invitations`.
-func listInvitations(ctx context.Context, out io.Writer, store *storage.Store) error {
-	all, err := store.Invitations(ctx)
+func listInvitations(ctx context.Context, at desk) error {
+	all, err := at.store.Invitations(ctx)
 	if err != nil {
 		return err
 	}
 	for _, i := range all {
 		t := i.Template
-		fmt.Fprintf(out, "%-12s %-9s %-8s %s  agreement %s  %s\n", i.ID, t.Class, strconv.Itoa(i.Used)+" of "+strconv.Itoa(i.Registrations),
+		fmt.Fprintf(at.out, "%-12s %-9s %-8s %s  agreement %s  %s\n", i.ID, t.Class, strconv.Itoa(i.Used)+" of "+strconv.Itoa(i.Registrations),
 			standing(i, time.Now()), t.Agreement.Number, i.For)
 	}
 	return nil
@@ -74,11 +72,11 @@ func standing(i client.Invitation, now time.Time) string {
 }
 
 // uninviteClient is `idp client uninvite`. Clients that registered with the invitation stay.
-func uninviteClient(ctx context.Context, out io.Writer, store *storage.Store, id string) error {
-	if err := store.RevokeInvitation(ctx, id, invitationEvent(audit.ClientUninvited, id)); err != nil {
+func uninviteClient(ctx context.Context, at desk, id string) error {
+	if err := at.store.RevokeInvitation(ctx, id, invitationEvent(audit.ClientUninvited, id)); err != nil {
 		return fmt.Errorf("no invitation %s that stands: %w", id, err)
 	}
-	_, err := fmt.Fprintf(out, "nothing more is registered with invitation %s\n", id)
+	_, err := fmt.Fprintf(at.out, "nothing more is registered with invitation %s\n", id)
 	return err
 }
 

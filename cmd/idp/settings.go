@@ -31,6 +31,12 @@ func takeFlags(args []string, names ...string) (own map[string]string, rest []st
 	return own, rest, nil
 }
 
+// takeSwitch takes a flag without a value out of args.
+func takeSwitch(args []string, name string) (rest []string, on bool) {
+	rest = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "-"+name || arg == "--"+name })
+	return rest, len(rest) < len(args)
+}
+
 // settings reads the configuration for a command that works on the stores beside a server: it
 // needs no issuer, and the embedded database is as good as any.
 func settings(environ, flags []string) (server.Config, error) {

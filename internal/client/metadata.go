@@ -315,9 +315,9 @@ func (c *Client) CheckKeys(document []byte) error {
 	if err != nil {
 		return Wrong("jwks_uri", "leads to no set of public keys")
 	}
-	for _, n := range c.keyNeeds() {
-		if !n.met(published.Keys) {
-			return Wrong("jwks_uri", "has no key for "+n.what)
+	for _, n := range c.KeyNeeds() {
+		if _, met := n.Met(published.Keys); !met {
+			return Wrong("jwks_uri", "has no key for "+n.For)
 		}
 	}
 	return nil

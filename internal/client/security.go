@@ -228,51 +228,58 @@ func keyFault(err error) string {
 	return strings.TrimSuffix(text, ": "+fault.Invalid.Error())
 }
 
-// keyNeed is what the keys of a client are needed for. One of them has to fit one of the algorithms;
-// where there are none, any key will do.
-type keyNeed struct {
-	what string
-	algs []string
+// KeyNeed is one thing that the keys of a client are needed for. One of them has to fit one of the
+// algorithms; where there are none, any key will do.
+type KeyNeed struct {
+	For  string // the field of the registration that says so
+	Algs []string
 }
 
-func (c *Client) keyNeeds() []keyNeed {
-	var needs []keyNeed
+// KeyNeeds are everything that the registration wants done with the client's keys.
+func (c *Client) KeyNeeds() []KeyNeed {
+	var needs []KeyNeed
 	signing := c.Class.SigningAlgs()
 	if c.AuthMethod == PrivateKeyJWT {
-		needs = append(needs, keyNeed{"token_endpoint_auth_method: private_key_jwt", oneOf(c.AssertionAlg, signing)})
+		needs = append(needs, KeyNeed{"token_endpoint_auth_method: private_key_jwt", oneOf(c.AssertionAlg, signing)})
 	}
 	if c.AuthMethod == SelfSignedTLS {
-		needs = append(needs, keyNeed{"token_endpoint_auth_method: self_signed_tls_client_auth", nil})
+		needs = append(needs, KeyNeed{"token_endpoint_auth_method: self_signed_tls_client_auth", nil})
 	}
 	if c.RequireSigned || c.RequestAlg != "" {
-		needs = append(needs, keyNeed{"signed request objects", oneOf(c.RequestAlg, signing)})
+		needs = append(needs, KeyNeed{"signed request objects", oneOf(c.RequestAlg, signing)})
 	}
 	for _, answer := range []struct {
 		name string
 		Sealing
 	}{{"userinfo", c.UserInfo}, {"id_token", c.IDToken}, {"introspection", c.Introspection}} {
 		if answer.KeyAlg != "" {
-			needs = append(needs, keyNeed{answer.name + "_encrypted_response_alg", []string{answer.KeyAlg}})
+			needs = append(needs, KeyNeed{answer.name + "_encrypted_response_alg", []string{answer.KeyAlg}})
 		}
 	}
 	return needs
 }
 
-func (n keyNeed) met(keys []jose.JSONWebKey) bool {
-	return slices.ContainsFunc(keys, func(key jose.JSONWebKey) bool {
-		return len(n.algs) == 0 || slices.ContainsFunc(n.algs, func(alg string) bool { return Fits(key, alg) })
+// Met returns the first key that will do.
+func (n KeyNeed) Met(keys []jose.JSONWebKey) (key jose.JSONWebKey, ok bool) {
+	at := slices.IndexFunc(keys, func(key jose.JSONWebKey) bool {
+		return len(n.Algs) == 0 || slices.ContainsFunc(n.Algs, func(alg string) bool { return Fits(key, alg) })
 	})
+	if at < 0 {
+		return key, false
+	}
+	return keys[at], true
 }
 
 // needed complains about keys that are missing for what the registration wants done with them. What
 // is published elsewhere cannot be known here: see CheckKeys.
 func (k registeredKeys) needed(o *object, c *Client) {
-	for _, n := range c.keyNeeds() {
+	for _, n := range c.KeyNeeds() {
+		_, met := n.Met(k.list)
 		switch {
 		case !k.any:
-			o.wrong("jwks", "is missing: %s needs the public keys of the client, here or at jwks_uri", n.what)
-		case k.byValue && len(k.list) > 0 && !n.met(k.list):
-			o.wrong("jwks", "has no key for %s: kind, use and alg of one have to fit %s", n.what, strings.Join(n.algs, ", "))
+			o.wrong("jwks", "is missing: %s needs the public keys of the client, here or at jwks_uri", n.For)
+		case k.byValue && len(k.list) > 0 && !met:
+			o.wrong("jwks", "has no key for %s: kind, use and alg of one have to fit %s", n.For, strings.Join(n.Algs, ", "))
 		}
 	}
 }

@@ -265,6 +265,12 @@ func (c Config) Proxies() ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// Local reports whether the issuer is this machine: a demo, or a developer's try.
+func (c *Config) Local() bool {
+	u, err := url.Parse(c.Issuer)
+	return err == nil && isLoopback(u.Hostname())
+}
+
 func isLoopback(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true

@@ -322,7 +322,9 @@ func documentPlaces() []place {
 			return ran(func() { client.Rules{}.FromMetadata([]byte(text), "x", client.Template{Class: client.Portal}) })
 		}},
 		{"registration of a client", "redirect_uris", heavyBody, heavyJSON, func(text string) func() int {
-			return ran(func() { client.Rules{}.FromMetadata([]byte(`{"redirect_uris":`+text+`}`), "x", client.Template{Class: client.Portal}) })
+			return ran(func() {
+				client.Rules{}.FromMetadata([]byte(`{"redirect_uris":`+text+`}`), "x", client.Template{Class: client.Portal})
+			})
 		}},
 	}
 }
