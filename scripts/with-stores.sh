@@ -116,6 +116,7 @@ give_up() {
 
 start_postgres
 start_redis
+export STORE_PIDS="$postgres_pid $redis_pid" # benchmarks read their processor time
 set -m
 "$@" &
 command_pid=$!

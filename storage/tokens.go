@@ -70,9 +70,8 @@ func scanText(r sqldb.Row) (text string, err error) {
 // anything else leaves the row alone.
 func (s *Store) Rotate(ctx context.Context, id string, n int64, c client.ID, now time.Time, tolerance, idle time.Duration, keep bool) (provider.Family, account.Account, error) {
 	var (
-		moved   []provider.Family
-		holders []account.Account
-		newest  []int64
+		moved []provider.Family
+		found []rotated
 	)
 	step := 1
 	if keep {
@@ -94,19 +93,16 @@ func (s *Store) Rotate(ctx context.Context, id string, n int64, c client.ID, now
 			Scan: sqldb.Into(&moved, scanFamily),
 		},
 		sqldb.Statement{
-			SQL:  `SELECT ` + accountColumns + ` FROM refresh_families f JOIN accounts a ON a.id = f.account_id WHERE f.id = $1`,
-			Args: []any{id}, Scan: sqldb.Into(&holders, plainAccount),
-		},
-		sqldb.Statement{
-			SQL:  `SELECT generation FROM refresh_families WHERE id = $1 AND client_id = $2`,
-			Args: []any{id, c}, Scan: sqldb.Into(&newest, scanNumber),
+			SQL: `SELECT ` + accountColumns + `, f.generation FROM refresh_families f JOIN accounts a ON a.id = f.account_id
+				WHERE f.id = $1 AND f.client_id = $2`,
+			Args: []any{id, c}, Scan: sqldb.Into(&found, scanRotated),
 		})
 	switch {
 	case err != nil:
 		return provider.Family{}, account.Account{}, err
-	case len(moved) == 1 && len(holders) == 1:
-		return moved[0], holders[0], nil
-	case len(newest) == 1 && newest[0] > n:
+	case len(moved) == 1 && len(found) == 1:
+		return moved[0], found[0].holder, nil
+	case len(found) == 1 && found[0].generation > n:
 		return provider.Family{}, account.Account{}, fault.Conflict
 	default:
 		return provider.Family{}, account.Account{}, fault.NotFound
@@ -120,9 +116,15 @@ func (s *Store) Unrotate(ctx context.Context, id string, n int64, rotated time.T
 	return err
 }
 
-func scanNumber(r sqldb.Row) (n int64, err error) {
-	err = r.Scan(&n)
-	return n, err
+// rotated is a family as it stands after the statement that may have moved it.
+type rotated struct {
+	holder     account.Account
+	generation int64
+}
+
+func scanRotated(r sqldb.Row) (out rotated, err error) {
+	out.holder, err = scanAccount(r, &out.generation)
+	return out, err
 }
 
 func scanFamily(r sqldb.Row) (f provider.Family, err error) {

@@ -47,7 +47,7 @@ func TestStopUnderLoadLosesNothing(t *testing.T) {
 }
 
 // compiled is the program as it is delivered.
-func compiled(t *testing.T) string {
+func compiled(t testing.TB) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "idp")
 	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/idp").CombinedOutput(); err != nil {
@@ -57,7 +57,7 @@ func compiled(t *testing.T) string {
 }
 
 // ownSchema returns an address of the database that leads to a schema of this test alone.
-func ownSchema(t *testing.T, address string) string {
+func ownSchema(t testing.TB, address string) string {
 	t.Helper()
 	schema := "t" + strings.ToLower(rand.Text())
 	db, err := sqldb.Open(t.Context(), address, sqldb.Options{Schema: schema})
@@ -70,7 +70,7 @@ func ownSchema(t *testing.T, address string) string {
 }
 
 // inSchema returns an address of the database that leads to a schema of it.
-func inSchema(t *testing.T, address, schema string) string {
+func inSchema(t testing.TB, address, schema string) string {
 	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
@@ -158,7 +158,7 @@ func (p *process) token(client *http.Client) error {
 var printedSecret = regexp.MustCompile(`secret of (\S+), shown only now: (\S+)`)
 
 // start registers a client and starts the server on free ports.
-func start(t *testing.T, binary string, stores []string) *process {
+func start(t testing.TB, binary string, stores []string) *process {
 	t.Helper()
 	dir := t.TempDir()
 	root := make([]byte, 32)
@@ -191,7 +191,7 @@ func start(t *testing.T, binary string, stores []string) *process {
 }
 
 // run starts the process, waits until it serves, and checks every line of its log.
-func (p *process) run(t *testing.T) {
+func (p *process) run(t testing.TB) {
 	t.Helper()
 	log, err := p.StderrPipe()
 	if err != nil {
@@ -230,7 +230,7 @@ func (p *process) run(t *testing.T) {
 	}
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -55,7 +55,7 @@ func build(t *testing.T, c server.Config, change ...func(*server.Options)) *serv
 	return s
 }
 
-func dropLater(t *testing.T, address, schema string) {
+func dropLater(t testing.TB, address, schema string) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()

@@ -48,8 +48,10 @@ func postgresConfig(address string, o Options) (*pgxpool.Config, error) {
 	if cfg.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
 		return nil, errors.New("parameters would be pasted into the statement's text")
 	}
-	cfg.MaxConns = o.MaxConns
-	if cfg.MaxConns == 0 {
+	switch {
+	case o.MaxConns > 0:
+		cfg.MaxConns = o.MaxConns
+	case !strings.Contains(address, "pool_max_conns"):
 		cfg.MaxConns = max(8, int32(4*runtime.NumCPU()))
 	}
 	if cfg.ConnConfig.ConnectTimeout == 0 {

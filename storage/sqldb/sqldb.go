@@ -117,7 +117,7 @@ func Open(ctx context.Context, address string, o Options) (DB, error) {
 type Options struct {
 	// Schema, when set, is created and used instead of public (PostgreSQL; tests).
 	Schema string
-	// MaxConns bounds the pool; 0 means 4 per CPU, at least 8.
+	// MaxConns bounds the pool; 0 means pool_max_conns of the address, else 4 per CPU, at least 8.
 	MaxConns int32
 	// Exchange, when set, is called once per exchange with the database: a statement, a batch, and
 	// the begin and the commit of a transaction (tests, metrics). SQLite counts as if it were remote.
