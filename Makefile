@@ -1,10 +1,11 @@
 # `make` lists what there is. `make test` works on a fresh Debian 12 with Go, Node, git and make.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo build test race screens bench check
+.PHONY: help demo build test race fuzz screens bench check
 
 PACKAGES  ?= ./...
 TESTFLAGS ?=
+FUZZTIME  ?= 30s
 # Where goroutines of several instances meet.
 CONCURRENT = ./storage/... ./provider/... ./internal/account/signin/... ./internal/server/...
 
@@ -26,13 +27,20 @@ race: ## the race detector over what runs concurrently
 	scripts/install-needs.sh
 	CGO_ENABLED=1 scripts/with-stores.sh go test -race -count=1 -shuffle=on -timeout 15m $(TESTFLAGS) $(CONCURRENT)
 
+fuzz: ## every fuzz target for FUZZTIME (30s); what it finds stays as a seed in testdata/fuzz
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u | while read -r dir; do \
+		for target in $$(grep -oh '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go | cut -d' ' -f2); do \
+			echo "$$dir $$target"; go test "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit; \
+		done; \
+	done
+
 screens: ## every page and state in both languages as pictures, into screens/
 	scripts/install-needs.sh
 	go run ./internal/screens -out screens
 
-bench: ## complete sign-ins per second, CPU and allocations per operation, on both pairs of stores
+bench: ## rate, processor time and allocations of every operation on both pairs of stores; the costliest input
 	scripts/install-needs.sh
-	scripts/with-stores.sh go test -run '^$$' -bench . -benchtime 5000x ./internal/server
+	scripts/with-stores.sh go test -run '^$$' -bench . -benchtime 2000x -timeout 20m ./internal/server
 
 check: ## format, vet, staticcheck, floors, interoperability with npm libraries
 	scripts/install-needs.sh

@@ -94,6 +94,42 @@ func FuzzIDTokenHint(f *testing.F) {
 	})
 }
 
+// Whatever stands in header, address and body of a request, one access token is found or none.
+func FuzzPresentedToken(f *testing.F) {
+	token := strings.Repeat("a", 43)
+	for _, seed := range [][3]string{{"GET", "Bearer " + token, ""}, {"GET", "dpop " + token, ""}, {"POST", "", "access_token=" + token}, {"POST", "Bearer " + token, "access_token=" + token},
+		{"GET", "Basic eDp5", ""}, {"GET", "Bearer", ""}, {"GET", "Bearer  ", ""}, {"POST", "", "access_token=a&access_token=b"}, {"POST", "", "%zz"}, {"GET", "DPoP h.e30.s", ""}} {
+		f.Add(seed[0], seed[1], "", seed[2])
+		f.Add(seed[0], seed[1], "access_token="+token, seed[2])
+	}
+	f.Fuzz(func(t *testing.T, method, header, query, body string) {
+		if method != "GET" && method != "POST" {
+			return
+		}
+		r := httptest.NewRequest(method, "/oauth2/userinfo", strings.NewReader(body))
+		r.URL.RawQuery = query
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if header != "" {
+			r.Header.Set("Authorization", header)
+		}
+		token, scheme, problem := presentedToken(r)
+		form, _ := url.ParseQuery(body)
+		switch {
+		case problem != "" && (token != "" || scheme != ""):
+			t.Errorf("%s, and %q %q", problem, scheme, token)
+		case problem != "":
+		case r.URL.Query().Has("access_token"):
+			t.Errorf("a token in the address: %q", query)
+		case header != "" && method == "POST" && form.Get("access_token") != "":
+			t.Error("two tokens")
+		case header == "" && (method != "POST" || form.Get("access_token") != token):
+			t.Errorf("%q comes from nowhere", token)
+		case header != "" && !strings.EqualFold(header, scheme+" "+token):
+			t.Errorf("%q read as %q %q", header, scheme, token)
+		}
+	})
+}
+
 func FuzzReadCredentials(f *testing.F) {
 	f.Add("Basic cnA6c2VjcmV0", "grant_type=x")
 	f.Add("", "client_id=rp&client_secret=secret")

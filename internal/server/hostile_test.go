@@ -165,8 +165,7 @@ type world struct {
 	signing, asking, sharing string // pages that wait for a form
 }
 
-func newWorld(tb testing.TB) *world {
-	idp := idptest.New(tb)
+func newWorld(tb testing.TB, idp *idptest.IDP) *world {
 	w := &world{tb: tb, idp: idp, handler: idp.Server.Handler()}
 	w.signing = "/signin?" + idp.Browser().Get(idp.Flow("tool", "openid").Address()).URL.RawQuery
 	browser := idp.Browser()
@@ -388,7 +387,7 @@ const (
 )
 
 func TestNoInputIsAFaultOrCostsMuchMemory(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, idptest.New(t))
 	w.each([]int{heavyBody, 4000}, func(p place, name, text string) {
 		c := costOf(t, p, name, text, 1)
 		if c.allocs > mostAllocs || c.volume > mostVolume {
@@ -403,7 +402,7 @@ func TestNoInputIsAFaultOrCostsMuchMemory(t *testing.T) {
 // BenchmarkHostileInput tells, for each endpoint, the input that costs most processor time.
 func BenchmarkHostileInput(b *testing.B) {
 	const most = 100 * time.Millisecond
-	w := newWorld(b)
+	w := newWorld(b, idptest.New(b))
 	worst, what := map[string]time.Duration{}, map[string]string{}
 	b.ResetTimer()
 	w.each(heavySizes, func(p place, name, text string) {
