@@ -114,7 +114,7 @@ func (r Rules) dynamic(o *object, c *Client, t Template) {
 	if c.Domain == "" {
 		c.Domain = shown(c)
 	}
-	for _, link := range []*string{&c.HomeURI, &c.PolicyURI, &c.TermsURI} {
+	for _, link := range []*string{&c.HomeURI, &c.PolicyURI, &c.TermsURI, &c.InitiateLogin} {
 		if u, err := url.Parse(*link); err != nil || !within(u.Hostname(), c.Domain) {
 			*link = "" // nobody has looked at it, so people are not led to other sites
 		}

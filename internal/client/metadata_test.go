@@ -133,8 +133,8 @@ func TestInvitationBoundsWhatAClientRegisters(t *testing.T) {
 func TestNothingThatAClientSaysOfItselfLeadsPeopleElsewhere(t *testing.T) {
 	t.Parallel()
 	c := fromMetadata(t, `{"redirect_uris": ["https://shop.example/cb"], "logo_uri": "data:image/png;base64,iVBORw0KGgo=",
-		"client_uri": "https://gov.example/", "policy_uri": "https://www.shop.example/privacy", "tos_uri": "https://shop.example.evil.example/"}`)
-	if c.LogoURI != "" || c.HomeURI != "" || c.TermsURI != "" || c.PolicyURI != "https://www.shop.example/privacy" || c.Domain != "shop.example" {
+		"client_uri": "https://gov.example/", "policy_uri": "https://www.shop.example/privacy", "tos_uri": "https://shop.example.evil.example/", "initiate_login_uri": "https://gov.example/login"}`)
+	if c.LogoURI != "" || c.HomeURI != "" || c.TermsURI != "" || c.InitiateLogin != "" || c.PolicyURI != "https://www.shop.example/privacy" || c.Domain != "shop.example" {
 		t.Errorf("%+v", c)
 	}
 	c = fromMetadata(t, `{"grant_types": ["`+client.DeviceCode+`"], "client_uri": "https://gov.example/"}`, func(t *client.Template) { t.GrantTypes = []string{client.DeviceCode} })
