@@ -4,13 +4,14 @@
 //   TLS_CERT_FILE  certificate for localhost; Node trusts it through NODE_EXTRA_CA_CERTS
 //   TLS_KEY_FILE   its key
 
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 
 const offsets = [0, 1, 11, 12, 13, 19] // of the demo's ports
 
@@ -37,8 +38,8 @@ async function freeBase() {
   throw new Error('no free ports')
 }
 
-// clients is the text of a file with further clients, as for -clients.
-export async function startDemo({ clients } = {}) {
+// clients is the text of a file with further clients, as for -clients; settings are further IDP_ settings.
+export async function startDemo({ clients, settings } = {}) {
   const { IDP_BINARY, TLS_CERT_FILE, TLS_KEY_FILE, ...env } = process.env
   if (!IDP_BINARY || !TLS_CERT_FILE || !TLS_KEY_FILE) throw new Error('run this through scripts/interop.sh')
   for (const name of Object.keys(env)) if (name.startsWith('IDP_')) delete env[name]
@@ -52,7 +53,7 @@ export async function startDemo({ clients } = {}) {
   }
   const child = spawn(IDP_BINARY, args, {
     // SSL_CERT_FILE: relying parties with that certificate are believed, as those with one of an authority would be.
-    env: { ...env, IDP_TLS_CERT_FILE: TLS_CERT_FILE, IDP_TLS_KEY_FILE: TLS_KEY_FILE, SSL_CERT_FILE: TLS_CERT_FILE },
+    env: { ...env, IDP_TLS_CERT_FILE: TLS_CERT_FILE, IDP_TLS_KEY_FILE: TLS_KEY_FILE, SSL_CERT_FILE: TLS_CERT_FILE, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const ended = once(child, 'exit')
@@ -63,12 +64,19 @@ export async function startDemo({ clients } = {}) {
     await ended
     await rm(data, { recursive: true, force: true })
   }
+  // The program beside the demo, as an operator uses it; what it prints.
+  const idp = async (...args) => (await promisify(execFile)(IDP_BINARY, args, { env: { ...env, IDP_DATA_DIR: data } })).stdout
+  const file = async (name, text) => {
+    const path = join(data, name)
+    await writeFile(path, text)
+    return path
+  }
   for (let i = 0; i < 300; i++) {
     if (child.exitCode !== null) break
     try {
       const facts = await (await fetch(`${issuer}/demo.json`)).json()
       const find = (list) => (key) => list.find((one) => one.key === key)
-      return { ...facts, client: find(facts.clients), person: find(facts.people), stop }
+      return { ...facts, client: find(facts.clients), person: find(facts.people), idp, file, stop }
     } catch {
       await sleep(100)
     }
