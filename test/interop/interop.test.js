@@ -1,7 +1,8 @@
-// openid-client, oauth4webapi and jose against the demo over TLS, with every check that they have.
+// openid-client, oauth4webapi, jose and go-oidc against the demo over TLS, with every check that they have.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import * as jose from 'jose'
 import * as oauth from 'oauth4webapi'
@@ -9,6 +10,7 @@ import * as client from 'openid-client'
 
 import { Browser, Page } from './browser.js'
 import { startDemo } from './demo.js'
+import { approve, refused, request } from './party.js'
 
 const acr = (n) => `urn:vn:eid:acr:${n}`
 let demo
@@ -31,30 +33,12 @@ const tool = () => party('tool', client.None())
 const portal = (options) => party('portal', client.ClientSecretBasic(demo.client('portal').secret), options)
 const counter = () => party('counter', client.ClientSecretPost(demo.client('counter').secret))
 
-// An authorization request with PKCE, state and nonce, and what has to be checked of its answer.
-async function request({ config, redirect }, parameters) {
-  const pkceCodeVerifier = client.randomPKCECodeVerifier()
-  const checks = { pkceCodeVerifier, expectedState: client.randomState(), expectedNonce: client.randomNonce(), idTokenExpected: true }
-  const url = client.buildAuthorizationUrl(config, {
-    redirect_uri: redirect, scope: 'openid', state: checks.expectedState, nonce: checks.expectedNonce,
-    code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier), code_challenge_method: 'S256', ...parameters,
-  })
-  return { url, checks }
-}
-
 async function signIn(rp, person, parameters, { browser = new Browser(demo), items, checks: more } = {}) {
   const { url, checks } = await request(rp, parameters)
   const answer = await browser.act(url, person, { stop: rp.redirect, items })
   assert.ok(answer instanceof URL, answer.text?.())
   const tokens = await client.authorizationCodeGrant(rp.config, answer, { ...checks, ...more })
   return { browser, tokens, claims: tokens.claims(), answer, checks }
-}
-
-async function refused(promise, error) {
-  await assert.rejects(promise, (err) => {
-    assert.equal(err.error ?? err.cause?.[0]?.parameters?.error, error, err.stack)
-    return true
-  })
 }
 
 describe('openid-client', () => {
@@ -191,14 +175,7 @@ describe('openid-client', () => {
     await refused(waiting, 'authorization_pending')
 
     const person = demo.person('M10')
-    const browser = new Browser(demo)
-    const code = await browser.act(shown.verification_uri_complete, person)
-    const warning = await browser.submit(code, 'device-submit', [['user_code', shown.user_code]])
-    const asked = await browser.submit(warning, 'device-continue', [['action', 'continue']])
-    const approved = asked.has('consent-form') ? await browser.submit(asked, 'consent-form',
-      [...(asked.has('passcode') ? [['passcode', person.passcode]] : []), ['decision', 'allow']]) : asked
-    assert.ok(approved.has('device-approved'), approved.text())
-
+    await approve(new Browser(demo), shown, person)
     const tokens = await client.pollDeviceAuthorizationGrant(config, shown)
     assert.ok(tokens.claims().sub)
     assert.equal((await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub)).name, person.name)
@@ -300,6 +277,25 @@ test('cookies of the provider over TLS', async () => {
     assert.match(line, /^__Host-idp_/)
     for (const attribute of ['Path=/', 'Secure', 'HttpOnly', 'SameSite=Lax']) assert.ok(line.includes(attribute), `${attribute}: ${line}`)
     assert.doesNotMatch(line, /domain=/i)
+  }
+})
+
+// The demo's relying parties use it: discovery, keys, ID token, userinfo, and logout tokens.
+describe('coreos/go-oidc', () => {
+  for (const [key, learned] of [['portal', '"birthdate"'], ['airline', '"vn_id_card"'], ['bank', '"token_type": "DPoP"']]) {
+    test(`signed in at the ${key}, signed out at the provider`, async () => {
+      const [browser, other] = [new Browser(demo), new Browser(demo)]
+      const page = await browser.act(`${demo.urls[key]}/login`, demo.person('M10'))
+      for (const text of [demo.person('M10').name, learned]) assert.ok(page.text().includes(text), `${text}: ${page.text()}`)
+      assert.ok((await other.act(`${demo.urls[key]}/login`, demo.person('M6'))).has('result'))
+      const signedIn = async (who) => (await who.open(page.url)).has('result')
+      assert.ok(await signedIn(browser))
+      const leave = await browser.open(`${demo.issuer}/oauth2/logout`)
+      assert.ok((await browser.submit(leave, 'logout-confirm', [])).has('logged-out'))
+      for (let i = 0; i < 200 && (await signedIn(browser)); i++) await sleep(100)
+      assert.ok(!(await signedIn(browser)), 'the logout token did not arrive, or was refused')
+      assert.ok(await signedIn(other), 'somebody else is signed out, too')
+    })
   }
 })
 
