@@ -42,7 +42,7 @@ bench: ## rate, processor time and allocations of every operation on both pairs 
 	scripts/install-needs.sh
 	scripts/with-stores.sh go test -run '^$$' -bench . -benchtime 2000x -timeout 20m ./internal/server
 
-check: ## format, vet, staticcheck, floors, interoperability with npm libraries
+check: ## format, vet, staticcheck, floors, interoperability with software of others
 	scripts/install-needs.sh
 	@unformatted=$$(git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r gofmt -l) || exit; \
 		if [ -n "$$unformatted" ]; then echo "run gofmt on:"; echo "$$unformatted"; exit 1; fi

@@ -1,8 +1,11 @@
 // openid-client and oauth4webapi with everything that a registration can switch on: pushed and signed
 // requests, signed answers in every mode, bound tokens for a resource, signed and encrypted ID
-// tokens, userinfo and introspection; once with each family of keys.
+// tokens, userinfo and introspection, once with each family of keys; and a client with a certificate.
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
+import { request as send } from 'node:https'
 import { after, before, describe, test } from 'node:test'
 
 import * as jose from 'jose'
@@ -52,10 +55,44 @@ async function registration(family) {
     purposes:
       - {id: sign_in, text: Sign in, legal_basis: Tests, retention: P1D, scopes: {required: [profile]}}`
 }
+
+// A client that proves itself by a certificate of its own making (RFC 8705, section 2.2).
+const certificate = { id: 'lab-certificate' }
+
+function registerCertificate() {
+  const pem = execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=lab', '-keyout', '-', '-out', '-'],
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+  const x509 = new X509Certificate(pem.slice(pem.indexOf('-----BEGIN CERTIFICATE')))
+  Object.assign(certificate, { key: pem, cert: x509.toString() })
+  const jwk = { ...x509.publicKey.export({ format: 'jwk' }), x5c: [x509.raw.toString('base64')] }
+  return `
+  - client_id: ${certificate.id}
+    class: regulated
+    client_name: ${certificate.id}
+    domain: lab.example
+    redirect_uris: ["${redirect}"]
+    grant_types: [authorization_code, refresh_token]
+    token_endpoint_auth_method: self_signed_tls_client_auth
+    jwks: ${JSON.stringify({ keys: [jwk] })}
+    tls_client_certificate_bound_access_tokens: true
+    agreement: {number: 32/2026/KN-ĐD, date: "2026-03-01", reviewer: Phòng Kết nối}
+    purposes:
+      - {id: sign_in, text: Sign in, legal_basis: Tests, retention: P1D, scopes: {required: [profile]}}`
+}
+
+// fetch over connections with a certificate.
+const fetchWith = ({ key, cert }) => (url, { method, headers, body }) => new Promise((resolve, reject) => {
+  const request = send(url, { method, headers: Object.fromEntries(new Headers(headers)), key, cert, agent: false }, async (answer) => {
+    const parts = []
+    for await (const part of answer) parts.push(part)
+    resolve(new Response(Buffer.concat(parts), { status: answer.statusCode, headers: answer.headers }))
+  })
+  request.on('error', reject).end(body?.toString())
+})
 let demo
 
 before(async () => {
-  demo = await startDemo({ clients: 'clients:' + (await Promise.all(families.map((family) => registration(family)))).join('') })
+  demo = await startDemo({ clients: ['clients:', ...await Promise.all(families.map(registration)), registerCertificate()].join('') })
 })
 after(() => demo?.stop())
 
@@ -184,3 +221,20 @@ for (const family of families) {
     })
   })
 }
+
+test('a client with a certificate: PAR, tokens that are bound to it, refresh', async () => {
+  const config = await client.discovery(new URL(demo.issuer), certificate.id, { use_mtls_endpoint_aliases: true, id_token_signed_response_alg: 'ES256' }, client.TlsClientAuth())
+  client.enableNonRepudiationChecks(config)
+  config[client.customFetch] = fetchWith(certificate)
+  const { url, checks } = await request({ config, redirect }, { scope: 'openid profile offline_access', prompt: 'consent' })
+  const address = await client.buildAuthorizationUrlWithPAR(config, url.searchParams)
+  const answer = await new Browser(demo).act(address, demo.person('M10'), { stop: redirect, items: ['offline_access'] })
+  const tokens = await client.authorizationCodeGrant(config, answer, checks)
+  const renewed = await client.refreshTokenGrant(config, tokens.refresh_token)
+  for (const { access_token: token } of [tokens, renewed]) {
+    config[client.customFetch] = fetchWith(certificate)
+    assert.equal((await client.fetchUserInfo(config, token, tokens.claims().sub)).name, demo.person('M10').name)
+    config[client.customFetch] = fetchWith({}) // the same listener, no certificate
+    await refused(client.fetchUserInfo(config, token, tokens.claims().sub), 'invalid_token')
+  }
+})
