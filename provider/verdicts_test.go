@@ -39,6 +39,7 @@ import (
 // agree on every one. A thousand more have what jose forgives and we do not.
 // IDP_SEED repeats a run.
 func TestTenThousandTokens(t *testing.T) {
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("IDP_SEED"); text != "" {
 		var err error

@@ -71,7 +71,7 @@ Listen [::1]:${port} https
     application.close()
     await rm(dir, { recursive: true, force: true })
   }
-  for (let i = 0; i < 100 && child.exitCode === null; i++) {
+  for (let i = 0; i < 300 && child.exitCode === null; i++) {
     try {
       await fetch(`https://localhost:${sites[0].port}/public`)
       return { log, stop }
