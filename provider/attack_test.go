@@ -19,10 +19,7 @@ import (
 	"eid.example/idp/internal/idptest"
 )
 
-// The attack list, where another test does not carry the row already: A001-A011 are in
-// TestZF07RedirectURIIsComparedByteForByte and TestFinding10Leniency, A023-A025 in TestFinding01 and
-// 02, A029-A031 in TestOneCodeOneExchange and TestZF29OwnersOnly, A033-A036 in TestCodeExpires,
-// TestOneRequestOneCode and TestFinding04, A049 and A159 in the walks of edge_test.go.
+// The attack list, where another test does not carry the row already: docs/conformance.md says which does.
 
 func TestA012ResponseTypes(t *testing.T) {
 	idp := one(t)
@@ -174,6 +171,25 @@ func TestA040WrongMethodOfAuthentication(t *testing.T) {
 	status, h, answer := idp.Post("/oauth2/token", mismatch, idptest.Basic(idp.Client("legacy")))
 	wantError(t, "two clients in one request", status, h, answer, 400, "invalid_request")
 	unlogged(t, idp, idp.Client("legacy").Secret, idp.Client("counter").Secret)
+}
+
+// A048: secrets are 256 random bits, so guessing is hopeless however fast; what counts is that it costs
+// the client itself nothing.
+func TestA048GuessedSecretsHarmNobody(t *testing.T) {
+	idp := one(t)
+	service := idp.Client("service")
+	guess := service
+	for range 1000 {
+		guess.Secret = rand.Text() + rand.Text()
+		status, h, answer := idp.Token(guess, url.Values{"grant_type": {"client_credentials"}})
+		if status != http.StatusUnauthorized {
+			wantError(t, "a guess", status, h, answer, 401, "invalid_client")
+		}
+	}
+	if status, _, answer := idp.Token(service, url.Values{"grant_type": {"client_credentials"}}); status != http.StatusOK {
+		t.Errorf("the client itself: %d %v", status, answer)
+	}
+	unlogged(t, idp, guess.Secret, service.Secret)
 }
 
 func TestA050GrantsThatAreNotOffered(t *testing.T) {

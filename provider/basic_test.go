@@ -107,6 +107,23 @@ func TestBasicScopes(t *testing.T) {
 	})
 }
 
+// Scopes backwards, and the parameters in another order than any library sends them.
+func TestBasicAlternateHappyFlow(t *testing.T) {
+	idp := idptest.New(t)
+	b := idp.Browser()
+	f := idp.Flow("portal", "profile openid", "vn_purpose", "sign_in")
+	parameters := strings.Split(f.Query.Encode(), "&")
+	slices.Reverse(parameters)
+	code := b.Through(b.Get("/oauth2/authorize?"+strings.Join(parameters, "&")), idp.Person("M1")).WantLeft(f.Redirect).Get("code")
+	status, _, answer := idp.Token(f.Client, f.Form(code))
+	if status != http.StatusOK || idptest.Claims(t, idptest.TokensOf(answer).ID)["nonce"] != f.Nonce {
+		t.Fatalf("%d %v", status, answer)
+	}
+	if status, _, info := idp.Userinfo(idptest.TokensOf(answer).Access); status != http.StatusOK || info["name"] == nil {
+		t.Errorf("userinfo %d %v", status, info)
+	}
+}
+
 func TestBasicHarmlessParameters(t *testing.T) {
 	idp := idptest.New(t)
 	for name, change := range map[string][]string{
