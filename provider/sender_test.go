@@ -17,7 +17,7 @@ import (
 // fresh is a nonce for proofs.
 func (b *bank) fresh() string {
 	b.t.Helper()
-	_, h, _ := b.idp.Post("/oauth2/token", url.Values{}, func(r *http.Request) { r.Header.Set("DPoP", b.proof(b.idp.URL+"/oauth2/token", "")) })
+	_, h, _ := b.idp.Post("/oauth2/token", url.Values{"client_id": {"anyone"}}, func(r *http.Request) { r.Header.Set("DPoP", b.proof(b.idp.URL+"/oauth2/token", "")) })
 	return h.Get("DPoP-Nonce")
 }
 
