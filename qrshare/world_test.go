@@ -196,6 +196,10 @@ func (c clients) Find(_ context.Context, id client.ID) (*client.Client, error) {
 	return nil, fault.NotFound
 }
 
+func (c clients) Known(ctx context.Context, id client.ID) (*client.Client, error) {
+	return c.Find(ctx, id)
+}
+
 func (c clients) List(context.Context) ([]client.Client, error) {
 	var out []client.Client
 	for _, id := range []client.ID{"airline", "hotel", "portal"} {
