@@ -172,9 +172,10 @@ func (p *Provider) proveByCertificate(ctx context.Context, c *client.Client, fro
 	return nil
 }
 
-// AuthenticateClient is authenticate for other packages (QR sharing). A failure wraps fault.Denied.
-func (p *Provider) AuthenticateClient(r *http.Request) (*client.Client, error) {
-	c, err := p.authenticate(r.Context(), r.Header, url.Values{}, peer{})
+// AuthenticateClient is authenticate for other packages (QR sharing). body are the credentials that
+// did not come in a header. A failure wraps fault.Denied.
+func (p *Provider) AuthenticateClient(r *http.Request, body url.Values) (*client.Client, error) {
+	c, err := p.authenticate(r.Context(), r.Header, body, peer{certificate: p.Certificates.Of(r)})
 	if err == nil {
 		_, err = p.spend(r.Context(), c.once)
 	}

@@ -64,9 +64,10 @@ type Ledger interface {
 	Refuse(ctx context.Context, u consent.Use, e audit.Event) error
 }
 
-// Auth authenticates the verifier that calls. fault.Denied when the credentials are missing or wrong.
+// Auth authenticates the verifier that calls, by its header, its certificate, or what it sent in the
+// body. fault.Denied when the credentials are missing or wrong.
 type Auth interface {
-	AuthenticateClient(r *http.Request) (*client.Client, error)
+	AuthenticateClient(r *http.Request, body url.Values) (*client.Client, error)
 }
 
 // Record is the durable trace of one code. It holds neither claim values nor the reference.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,11 +48,18 @@ var errTooMany = fmt.Errorf("too many unknown references: %w", fault.Busy)
 type redemption struct {
 	Ref   string
 	Nonce string
+	// Credentials are those that a verifier sends in the body: the parameters of the token endpoint
+	// (RFC 6749, section 2.3.1; RFC 7521, section 4.2) as members.
+	Credentials url.Values
 }
+
+// credentials are the members that prove a verifier which has no Authorization header.
+var credentials = []string{"client_id", "client_secret", "client_assertion", "client_assertion_type"}
 
 // redeem is POST /qrshare/v1/redeem.
 func (s *Service) redeem(w http.ResponseWriter, r *http.Request) error {
-	c, err := s.Auth.AuthenticateClient(r)
+	in, problem := readRedemption(r)
+	c, err := s.Auth.AuthenticateClient(r, in.Credentials)
 	if errors.Is(err, fault.Denied) || err == nil && c.Public() { // a client_id alone proves nothing
 		w.Header().Set("WWW-Authenticate", `Basic realm="qrshare"`)
 		return refuse(w, http.StatusUnauthorized, "invalid_client", "")
@@ -58,7 +67,6 @@ func (s *Service) redeem(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in, problem := readRedemption(r)
 	if problem != "" {
 		return refuse(w, http.StatusBadRequest, "invalid_request", problem)
 	}
@@ -100,6 +108,7 @@ func readRedemption(r *http.Request) (in redemption, problem string) {
 }
 
 func parseRedemption(body []byte) (in redemption, problem string) {
+	in.Credentials = url.Values{}
 	// This decoder refuses duplicate names and does not ignore their case (RFC 8725, section 2.4,
 	// is about the same confusion in tokens).
 	var members map[string]any
@@ -109,14 +118,16 @@ func parseRedemption(body []byte) (in redemption, problem string) {
 	for name, value := range members {
 		text, ok := value.(string)
 		switch {
-		case name != "ref" && name != "nonce":
-			return in, "only ref and nonce are known"
 		case !ok:
-			return in, name + " must be a string"
+			return in, "every member must be a string"
 		case name == "ref":
 			in.Ref = text
-		default:
+		case name == "nonce":
 			in.Nonce = text
+		case slices.Contains(credentials, name):
+			in.Credentials.Set(name, text)
+		default:
+			return in, "only ref, nonce and " + strings.Join(credentials, ", ") + " are known"
 		}
 	}
 	switch {

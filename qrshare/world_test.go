@@ -208,7 +208,7 @@ func (c clients) List(context.Context) ([]client.Client, error) {
 	return out, nil
 }
 
-func (c clients) AuthenticateClient(r *http.Request) (*client.Client, error) {
+func (c clients) AuthenticateClient(r *http.Request, _ url.Values) (*client.Client, error) {
 	id, secret, ok := r.BasicAuth()
 	if found, known := c[client.ID(id)]; ok && known && secret == "right" {
 		return found, nil
