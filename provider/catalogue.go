@@ -72,6 +72,12 @@ var explanations = []errorGroup{
 		{"invalid_dpop_proof", http.StatusUnauthorized, "RFC 9449, section 7.1"},
 		{"temporarily_unavailable", http.StatusServiceUnavailable, "RFC 6749, section 4.1.2.1"},
 	}},
+	{"register", []string{registrationPath}, []explained{
+		{"invalid_token", http.StatusUnauthorized, "RFC 6750, section 3.1"},
+		{"invalid_redirect_uri", http.StatusBadRequest, "RFC 7591, section 3.2.2"},
+		{"invalid_client_metadata", http.StatusBadRequest, "RFC 7591, section 3.2.2"},
+		{"temporarily_unavailable", http.StatusServiceUnavailable, "RFC 6749, section 4.1.2.1"},
+	}},
 	{"qr", []string{"/qrshare/v1/redeem"}, []explained{
 		{"invalid_client", http.StatusUnauthorized, "RFC 6749, section 5.2"},
 		{"invalid_request", http.StatusBadRequest, "RFC 6749, section 5.2"},

@@ -25,7 +25,7 @@ func TestCatalogueOfErrorsIsPublicAndEachErrorHasAnAddress(t *testing.T) {
 		if len(anchors) < 35 || len(slices.Compact(slices.Clone(anchors))) != len(anchors) {
 			t.Errorf("%s: anchors %q", lang, anchors)
 		}
-		for _, want := range []string{"token-invalid_grant", "answer-access_denied", "userinfo-insufficient_user_authentication", "qr-not_found"} {
+		for _, want := range []string{"token-invalid_grant", "answer-access_denied", "userinfo-insufficient_user_authentication", "qr-not_found", "register-invalid_client_metadata"} {
 			if !slices.Contains(anchors, want) {
 				t.Errorf("%s: no anchor %q", lang, want)
 			}
