@@ -128,29 +128,29 @@ func (s *Store) TakeCode(ctx context.Context, sid account.SessionID, mac string,
 	return n == 1, err
 }
 
-// StartSignIn enters a sign-in, unless the account was locked since it was read.
+// StartSignIn enters a sign-in in one exchange. An account that was locked since it was read leaves
+// nobody to insert and is a Conflict.
 func (s *Store) StartSignIn(ctx context.Context, si signin.SignIn, e audit.Event) error {
 	var alarm any // NULL when there is none: it is unique
 	if si.Alarm != "" {
 		alarm = si.Alarm
 	}
-	return s.db.InTx(ctx, func(tx sqldb.Tx) error {
-		n, err := tx.Exec(ctx, `
-			INSERT INTO sign_ins (sid, account_id, browser, label, network, new_browser, started_at, acr, alarm)
-			SELECT $1, a.id, $3, $4, $5, $6, $7, $8, $9 FROM accounts a WHERE a.id = $2 AND a.state <> $10`,
-			si.Session, si.Account, si.Browser, si.Label, si.Network, si.NewBrowser, si.Started, si.ACR, alarm, account.Locked)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return fmt.Errorf("start sign-in: %w: account is locked", fault.Conflict)
-		}
-		return steps(ctx, tx, sqldb.Statement{
+	err := s.db.Batch(ctx,
+		sqldb.Statement{
+			SQL: `INSERT INTO sign_ins (sid, account_id, browser, label, network, new_browser, started_at, acr, alarm)
+				VALUES ($1, (SELECT id FROM accounts WHERE id = $2 AND state <> $10), $3, $4, $5, $6, $7, $8, $9)`,
+			Args: []any{si.Session, si.Account, si.Browser, si.Label, si.Network, si.NewBrowser, si.Started, si.ACR, alarm, account.Locked},
+		},
+		sqldb.Statement{
 			SQL: `INSERT INTO known_browsers (account_id, browser, first_at, last_at) VALUES ($1, $2, $3, $3)
 				ON CONFLICT (account_id, browser) DO UPDATE SET last_at = $3`,
 			Args: []any{si.Account, si.Browser, si.Started},
-		}, auditRow(e))
-	})
+		},
+		auditRow(e))
+	if err != nil {
+		return fmt.Errorf("start sign-in: %w", err)
+	}
+	return nil
 }
 
 // RaiseSignIn notes a new proof inside a session.

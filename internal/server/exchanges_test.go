@@ -3,6 +3,7 @@ package server_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -96,7 +97,7 @@ func operations(t *testing.T, idp *idptest.IDP) []operation {
 			t.Fatalf("%s answered %d %v", address, status, h)
 		}
 	}
-	callbacks := afterTheLastPage(idp)
+	forms, callbacks := atTheSignInPage(t, idp), afterTheLastPage(idp)
 	get := func(path string) func() {
 		return func() {
 			req, err := http.NewRequest("GET", idp.URL+path, nil)
@@ -115,6 +116,7 @@ func operations(t *testing.T, idp *idptest.IDP) []operation {
 		{"authorize: pushed, to the code", 3, func() { browser.Get(<-pushed).WantLeft(idp.Client("tool").RedirectURIs[0]) }},
 		{"authorize: to the sign-in page", 1, func() { stranger(idp.Flow("tool", "openid").Address()) }},
 		{"authorize: pushed, to the sign-in page", 2, func() { stranger(<-pushed) }},
+		{"sign-in: number and password", 7, func() { (<-forms)() }},
 		{"callback: to the code", 3, func() { (<-callbacks)().WantLeft(idp.Client("tool").RedirectURIs[0]) }},
 		{"code exchange", 2, func() { redeem(t, idp, <-codes) }},
 		{"refresh", 2, func() { tokens = renew(t, idp, tokens.Refresh) }},
@@ -135,6 +137,38 @@ func openAs(t *testing.T, idp *idptest.IDP, c stage.ClientFacts, form url.Values
 		t.Fatalf("PAR answered %d %v", status, answer)
 	}
 	return "/oauth2/authorize?" + url.Values{"client_id": {c.ID}, "request_uri": {answer["request_uri"].(string)}}.Encode()
+}
+
+// atTheSignInPage are the forms of requests that a browser has opened in which somebody signed in
+// some time ago.
+func atTheSignInPage(t *testing.T, idp *idptest.IDP) <-chan func() {
+	browser, who := idp.Browser(), idp.Person("M1")
+	browser.SignedIn(idp.Flow("tool", "openid profile"), who)
+	send := func(method, address string, form url.Values) (to string) {
+		req, err := http.NewRequest(method, address, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		for _, c := range browser.Cookies() {
+			if c.Name == "idp_browser" {
+				req.AddCookie(c)
+			}
+		}
+		status, h, _ := idp.Do(req)
+		if status != http.StatusSeeOther {
+			t.Fatalf("%s %s answered %d", method, address, status)
+		}
+		return h.Get("Location")
+	}
+	waiting := make(chan func(), tries)
+	for range tries {
+		page := send("GET", idp.URL+idp.Flow("tool", "openid profile").Address(), nil)
+		waiting <- func() {
+			send("POST", idp.URL+page, url.Values{"username": {who.Number}, "password": {who.Password}})
+		}
+	}
+	return waiting
 }
 
 // afterTheLastPage are requests whose browser has just done all that the pages ask: it opened them
