@@ -40,7 +40,7 @@ screens: ## every page and state in both languages as pictures, into screens/
 
 bench: ## rate, processor time and allocations of every operation on both pairs of stores; the costliest input
 	scripts/install-needs.sh
-	scripts/with-stores.sh go test -run '^$$' -bench . -benchtime 2000x -timeout 20m ./internal/server
+	scripts/with-stores.sh go test -run '^$$' -bench . -benchtime 1x -timeout 20m ./internal/server
 
 check: ## format, vet, staticcheck, floors, interoperability with software of others
 	scripts/install-needs.sh
