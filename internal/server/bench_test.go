@@ -84,7 +84,7 @@ func BenchmarkPassword(b *testing.B) {
 			return
 		}
 		bench := newBench(b, production, func(o *stage.Options) { o.Hash = signin.Hashing{} })
-		bench.run(b, "login", 8, perRun/20*b.N)
+		bench.run(b, "login", 2, perRun/40*b.N)
 		bench.print()
 	})
 }

@@ -63,7 +63,7 @@ func possessing(t testing.TB, idp *idptest.IDP, key jose.JSONWebKey, method, pat
 // nonce asks the provider for the nonce of DPoP proofs.
 func nonce(t testing.TB, idp *idptest.IDP, key jose.JSONWebKey) string {
 	t.Helper()
-	_, h, _ := idp.Post("/oauth2/par", url.Values{}, possessing(t, idp, key, "POST", "/oauth2/par", "", nil))
+	_, h, _ := idp.Post("/oauth2/par", url.Values{"client_id": {"demo-tool"}}, possessing(t, idp, key, "POST", "/oauth2/par", "", nil))
 	return h.Get("DPoP-Nonce")
 }
 
