@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/idptest/forge"
 	"eid.example/idp/internal/policy"
 )
 
@@ -231,23 +231,7 @@ func (b *bank) resourceProof(token, nonce string) string {
 // signedWith is a compact ES256 JWS with one more header member.
 func signedWith(t *testing.T, key jose.JSONWebKey, typ string, claims map[string]any, name string, value any) string {
 	t.Helper()
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key.Key}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)).WithHeader(jose.HeaderKey(name), value))
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jws, err := s.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := jws.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+	return forge.JWT{Key: key.Key, Alg: client.ES256, Header: map[string]any{"typ": typ, name: value}, Claims: claims}.Sign(t)
 }
 
 // Nothing but what we signed as an access token is one: the reading is strict.

@@ -1,8 +1,6 @@
 package provider_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -16,7 +14,9 @@ import (
 
 	jose "github.com/go-jose/go-jose/v4"
 
+	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/idptest/forge"
 )
 
 // The attack list, where another test does not carry the row already: docs/conformance.md says which does.
@@ -219,40 +219,24 @@ func TestA053ForgedIDTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	kid := set.Keys[0].KeyID
-	foreign, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	foreign := newKey(t, client.ES256)
 	public, _ := set.Keys[0].MarshalJSON()
-	signed := func(key jose.SigningKey, o *jose.SignerOptions) string {
-		signer, err := jose.NewSigner(key, o)
-		if err != nil {
-			t.Fatal(err)
+	forged := func(key any, alg string, header ...any) string {
+		h := map[string]any{"typ": "JWT", "kid": kid}
+		for n := 0; n+1 < len(header); n += 2 {
+			h[header[n].(string)] = header[n+1]
 		}
-		jws, err := signer.Sign(payload)
-		if err != nil {
-			t.Fatal(err)
-		}
-		token, err := jws.CompactSerialize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return token
-	}
-	header := func() *jose.SignerOptions {
-		return (&jose.SignerOptions{}).WithType("JWT").WithHeader("kid", kid)
+		return forge.JWT{Key: key, Alg: alg, Header: h, Claims: json.RawMessage(payload)}.Sign(t)
 	}
 	parts := strings.Split(mine, ".")
 	zero := base64.RawURLEncoding.EncodeToString(make([]byte, 64))
-	embedded := header()
-	embedded.EmbedJWK = true
 	for name, token := range map[string]string{
 		"none":                    jwt(`{"alg":"none","typ":"JWT"}`, string(payload)),
 		"None":                    jwt(`{"alg":"None","typ":"JWT","kid":"`+kid+`"}`, string(payload)),
-		"HS256 with the JWK":      signed(jose.SigningKey{Algorithm: jose.HS256, Key: public}, header()),
-		"HS256 with the kid":      signed(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(strings.Repeat(kid, 4))}, header()),
-		"another key":             signed(jose.SigningKey{Algorithm: jose.ES256, Key: foreign}, header()),
-		"another key, embedded":   signed(jose.SigningKey{Algorithm: jose.ES256, Key: foreign}, embedded),
+		"HS256 with the JWK":      forged(public, "HS256"),
+		"HS256 with the kid":      forged([]byte(strings.Repeat(kid, 4)), "HS256"),
+		"another key":             forged(foreign.Key, client.ES256),
+		"another key, embedded":   forged(foreign.Key, client.ES256, "jwk", foreign.Public()),
 		"all-zero signature":      parts[0] + "." + parts[1] + "." + zero,
 		"no signature":            parts[0] + "." + parts[1] + ".",
 		"the header of another":   jwt(`{"alg":"ES256","typ":"JWT","kid":"../../etc"}`, string(payload)),

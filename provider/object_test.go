@@ -1,9 +1,6 @@
 package provider_test
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +9,7 @@ import (
 
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/idptest/forge"
 )
 
 // The modules of fapi2-message-signing-final about signed requests; subtests carry their names.
@@ -199,25 +197,8 @@ func TestRequestObjectsWithoutReachableKeys(t *testing.T) {
 	}
 }
 
-// broken changes the signature of a token.
-func broken(token string) string {
-	i := strings.LastIndexByte(token, '.') + 5
-	c := byte('A')
-	if token[i] == c {
-		c = 'B'
-	}
-	return token[:i] + string(c) + token[i+1:]
-}
-
 // hs256 signs with what is public, as if it were a secret.
 func hs256(t *testing.T, b *bank, f *idptest.Flow) string {
-	public, err := b.key.Public().MarshalJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	enc := base64.RawURLEncoding.EncodeToString
-	head := enc([]byte(`{"alg":"HS256","kid":"`+b.key.KeyID+`"}`)) + "." + enc([]byte(text(t, b.inside(f))))
-	mac := hmac.New(sha256.New, public)
-	mac.Write([]byte(head))
-	return head + "." + enc(mac.Sum(nil))
+	public := []byte(text(t, b.key.Public()))
+	return forge.JWT{Key: public, Alg: "HS256", Header: map[string]any{"kid": b.key.KeyID}, Claims: b.inside(f)}.Sign(t)
 }

@@ -1,18 +1,11 @@
 package provider_test
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +14,7 @@ import (
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/idptest/forge"
 	"eid.example/idp/internal/policy"
 	"eid.example/idp/internal/stage"
 )
@@ -37,27 +31,8 @@ type bank struct {
 
 const bankRedirect = "https://bank.example/cb"
 
-// newKey makes a private key for an algorithm.
-func newKey(t *testing.T, alg string) jose.JSONWebKey {
-	t.Helper()
-	k := jose.JSONWebKey{KeyID: rand.Text(), Algorithm: alg, Use: "sig"}
-	var err error
-	switch alg {
-	case client.ES256:
-		k.Key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case client.EdDSA:
-		_, k.Key, err = ed25519.GenerateKey(rand.Reader)
-	default:
-		k.Key, err = rsaKey()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-// rsaKey is one for all tests: making one takes a while.
-var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+// The words of forge that tests here are made of.
+var newKey, jwks, thumbprint, broken = forge.Key, forge.KeySet, forge.Thumbprint, forge.Broken
 
 // addBank registers a regulated client with the redirect_uri above, and a second one with a query.
 func addBank(t *testing.T, idp *idptest.IDP, id string, change ...func(*client.Client)) *bank {
@@ -94,30 +69,14 @@ func addClient(t *testing.T, idp *idptest.IDP, key jose.JSONWebKey, c client.Cli
 	return &bank{t: t, idp: idp, Facts: facts, key: key, dpop: newKey(t, client.ES256)}
 }
 
-// signed is a compact JWS of claims.
+// signed is a compact JWS of claims; typ may be empty.
 func signed(t *testing.T, key jose.JSONWebKey, alg, typ string, claims map[string]any) string {
 	t.Helper()
-	o := (&jose.SignerOptions{}).WithHeader("kid", key.KeyID)
+	header := map[string]any{"kid": key.KeyID}
 	if typ != "" {
-		o = o.WithType(jose.ContentType(typ))
+		header["typ"] = typ
 	}
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key.Key}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jws, err := s.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := jws.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+	return forge.JWT{Key: key.Key, Alg: alg, Header: header, Claims: claims}.Sign(t)
 }
 
 // claim is a change of claims: a value of nil takes one out.
@@ -191,24 +150,7 @@ func (b *bank) proof(address, nonce string) string {
 	if nonce != "" {
 		claims["nonce"] = nonce
 	}
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: b.dpop.Key},
-		(&jose.SignerOptions{}).WithType("dpop+jwt").WithHeader("jwk", b.dpop.Public()))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	jws, err := s.Sign(payload)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	token, err := jws.CompactSerialize()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return token
+	return signedWith(b.t, b.dpop, "dpop+jwt", claims, "jwk", b.dpop.Public())
 }
 
 // flow is a request of this client for its first redirect_uri.
@@ -266,16 +208,6 @@ func (b *bank) redeem(f *idptest.Flow, code string) map[string]any {
 	return answer
 }
 
-// thumbprint of a key (RFC 7638).
-func thumbprint(t *testing.T, key jose.JSONWebKey) string {
-	t.Helper()
-	sum, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return base64.RawURLEncoding.EncodeToString(sum)
-}
-
 // text is anything as JSON.
 func text(t *testing.T, v any) string {
 	t.Helper()
@@ -284,14 +216,4 @@ func text(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(raw)
-}
-
-// jwks is a set of public keys by value.
-func jwks(t *testing.T, keys ...jose.JSONWebKey) string {
-	t.Helper()
-	var set jose.JSONWebKeySet
-	for _, k := range keys {
-		set.Keys = append(set.Keys, k.Public())
-	}
-	return text(t, set)
 }

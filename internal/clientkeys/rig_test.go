@@ -21,6 +21,7 @@ import (
 
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/clientkeys"
+	"eid.example/idp/internal/idptest/forge"
 )
 
 var start = time.Date(2026, 11, 21, 5, 0, 0, 0, time.UTC)
@@ -101,27 +102,7 @@ func bank(t testing.TB) *client.Client {
 // sign makes a compact JWS; header adds members to the protected header.
 func sign(t testing.TB, key any, alg jose.SignatureAlgorithm, payload any, header map[string]any) string {
 	t.Helper()
-	o := &jose.SignerOptions{}
-	for name, value := range header {
-		o.WithHeader(jose.HeaderKey(name), value)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := json.Marshal(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := signer.Sign(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+	return forge.JWT{Key: key, Alg: string(alg), Header: header, Claims: payload}.Sign(t)
 }
 
 // publisher is a client's server for its keys.

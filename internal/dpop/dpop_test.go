@@ -19,6 +19,7 @@ import (
 	jose "github.com/go-jose/go-jose/v4"
 
 	"eid.example/idp/internal/dpop"
+	"eid.example/idp/internal/idptest/forge"
 )
 
 var now = time.Date(2026, 11, 21, 5, 0, 0, 0, time.UTC)
@@ -38,38 +39,13 @@ func good() map[string]any {
 	return map[string]any{"jti": "id-1", "htm": "POST", "htu": endpoint, "iat": now.Unix()}
 }
 
-// sign makes a proof; header replaces members of the protected header, nil removes them.
+// sign makes a proof; header stands in place of typ and jwk.
 func sign(t testing.TB, key crypto.Signer, alg jose.SignatureAlgorithm, payload any, header map[string]any) string {
 	t.Helper()
-	options := (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt")
-	if header != nil {
-		options.EmbedJWK = false
-		for name, value := range header {
-			options.WithHeader(jose.HeaderKey(name), value)
-		}
+	if header == nil {
+		header = map[string]any{"typ": "dpop+jwt", "jwk": jose.JSONWebKey{Key: key.Public()}}
 	}
-	body, err := json.Marshal(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signBytes(t, key, alg, body, options)
-}
-
-func signBytes(t testing.TB, key crypto.Signer, alg jose.SignatureAlgorithm, body []byte, options *jose.SignerOptions) string {
-	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := signer.Sign(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
+	return forge.JWT{Key: key, Alg: string(alg), Header: header, Claims: payload}.Sign(t)
 }
 
 func verify(proof string) (dpop.Proof, error) {
@@ -168,7 +144,7 @@ func TestForgedProofs(t *testing.T) {
 		"a key for encryption":      {sign(t, key, jose.ES256, good(), map[string]any{"jwk": jose.JSONWebKey{Key: key.Public(), Use: "enc"}, "typ": "dpop+jwt"})},
 		"names in capitals":         {sign(t, key, jose.ES256, map[string]any{"JTI": "id-1", "HTM": "POST", "HTU": endpoint, "IAT": now.Unix()}, nil)},
 		"htm twice":                 {sign(t, key, jose.ES256, json.RawMessage(`{"htm":"GET","htm":"POST","jti":"id-1","htu":"`+endpoint+`","iat":`+strconv.FormatInt(now.Unix(), 10)+`}`), nil)},
-		"not UTF-8":                 {signBytes(t, key, jose.ES256, []byte("{\"jti\":\"\xff\",\"htm\":\"POST\",\"htu\":\""+endpoint+"\",\"iat\":"+strconv.FormatInt(now.Unix(), 10)+"}"), (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"))},
+		"not UTF-8":                 {sign(t, key, jose.ES256, []byte("{\"jti\":\"\xff\",\"htm\":\"POST\",\"htu\":\""+endpoint+"\",\"iat\":"+strconv.FormatInt(now.Unix(), 10)+"}"), nil)},
 		"line break":                {token[:len(token)-9] + "\r\n" + token[len(token)-9:]},
 		"padding":                   {token + "=="},
 		"typ JWT":                   {sign(t, key, jose.ES256, good(), map[string]any{"jwk": public, "typ": "JWT"})},

@@ -3,28 +3,20 @@ package server_test
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/idptest/forge"
 	"eid.example/idp/internal/server"
 )
 
@@ -53,42 +45,10 @@ func serve(t *testing.T, s *server.Server, mutual ...net.Listener) string {
 	return public.Addr().String()
 }
 
-// selfSigned writes a certificate for localhost and its key.
-func selfSigned(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) string {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	return write("cert.pem", "CERTIFICATE", cert), write("key.pem", "PRIVATE KEY", private)
-}
-
 // FAPI 2.0 Security Profile, section 5.2.1: TLS 1.2 or later, and of 1.2 only four suites.
 func TestTLSVersionsAndSuites(t *testing.T) {
 	t.Parallel()
-	cert, key := selfSigned(t)
+	cert, key := forge.ForServer(t, "localhost")
 	address := serve(t, build(t, server.Config{TLSCertFile: cert, TLSKeyFile: key}))
 	cases := []struct {
 		name   string
@@ -130,8 +90,8 @@ func suite(id uint16) *tls.Config {
 // Certificates are renewed while the server runs; half a renewal changes nothing.
 func TestRenewedCertificateIsUsed(t *testing.T) {
 	t.Parallel()
-	cert, key := selfSigned(t)
-	newCert, newKey := selfSigned(t)
+	cert, key := forge.ForServer(t, "localhost")
+	newCert, newKey := forge.ForServer(t, "localhost")
 	address := serve(t, build(t, server.Config{TLSCertFile: cert, TLSKeyFile: key}))
 	serial := func() string {
 		conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) // the certificate is our own
@@ -159,8 +119,8 @@ func TestRenewedCertificateIsUsed(t *testing.T) {
 
 func TestServerWithABadCertificateDoesNotStart(t *testing.T) {
 	t.Parallel()
-	cert, _ := selfSigned(t)
-	_, other := selfSigned(t)
+	cert, _ := forge.ForServer(t, "localhost")
+	_, other := forge.ForServer(t, "localhost")
 	c := server.Config{Issuer: "https://localhost", DataDir: t.TempDir(), TLSCertFile: cert, TLSKeyFile: other}
 	c.RootKeyFile = c.DataDir + "/root.key"
 	if _, err := server.Build(t.Context(), c, server.Options{}); err == nil || !strings.Contains(err.Error(), "IDP_TLS_CERT_FILE") {

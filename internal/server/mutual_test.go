@@ -1,18 +1,12 @@
 package server_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/url"
 	"os"
@@ -26,49 +20,10 @@ import (
 
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
+	"eid.example/idp/internal/idptest/forge"
 	"eid.example/idp/internal/mtls"
 	"eid.example/idp/internal/server"
 )
-
-// authority issues client certificates.
-type authority struct {
-	t    *testing.T
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-}
-
-func newAuthority(t *testing.T) *authority {
-	a := &authority{t: t}
-	made := a.issue("", &x509.Certificate{Subject: pkix.Name{CommonName: "Authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
-	a.key, a.cert = made.PrivateKey.(*ecdsa.PrivateKey), made.Leaf
-	return a
-}
-
-// issue makes a certificate with one DNS name; without an authority it signs itself.
-func (a *authority) issue(name string, template *x509.Certificate) tls.Certificate {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	if template == nil {
-		template = &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	}
-	template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	by, parent := a.key, a.cert
-	if by == nil {
-		by, parent = key, template
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), by)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
 
 // portalSecret is that of the client "secret".
 var portalSecret = strings.Repeat("s", 43)
@@ -80,11 +35,11 @@ type mutualRig struct {
 	public, mutual string
 }
 
-func newMutualRig(t *testing.T, roots *authority, own tls.Certificate) *mutualRig {
+func newMutualRig(t *testing.T, roots forge.Authority, own tls.Certificate) *mutualRig {
 	t.Helper()
-	cert, key := selfSigned(t)
+	cert, key := forge.ForServer(t, "localhost")
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: roots.cert.Raw}), 0o600); err != nil {
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: roots.Certificate.Certificate[0]}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	mutual, err := server.Listen("127.0.0.1:0")
@@ -170,9 +125,9 @@ func (r *mutualRig) post(base, path string, form url.Values, certs ...tls.Certif
 // TestClientCertificates: RFC 8705, sections 2.1, 2.2 and 3, over real connections.
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
-	roots := newAuthority(t)
-	alone := &authority{t: t}
-	bank, own := roots.issue("eid.bank.example", nil), alone.issue("own.example", nil)
+	roots := forge.NewAuthority(t)
+	alone := forge.Authority{}
+	bank, own := roots.ForClient(t, "eid.bank.example"), alone.ForClient(t, "own.example")
 	r := newMutualRig(t, roots, own)
 	ask := func(id string) url.Values { return url.Values{"grant_type": {"client_credentials"}, "client_id": {id}} }
 
@@ -193,10 +148,10 @@ func TestClientCertificates(t *testing.T) {
 		certs    []tls.Certificate
 	}{
 		"no certificate":                     {r.mutual, "authority", nil},
-		"another name of the same authority": {r.mutual, "authority", []tls.Certificate{roots.issue("eid.other.example", nil)}},
-		"the name, but nobody's authority":   {r.mutual, "authority", []tls.Certificate{alone.issue("eid.bank.example", nil)}},
+		"another name of the same authority": {r.mutual, "authority", []tls.Certificate{roots.ForClient(t, "eid.other.example")}},
+		"the name, but nobody's authority":   {r.mutual, "authority", []tls.Certificate{alone.ForClient(t, "eid.bank.example")}},
 		"the certificate of another client":  {r.mutual, "own", []tls.Certificate{bank}},
-		"another key under the same name":    {r.mutual, "own", []tls.Certificate{alone.issue("own.example", nil)}},
+		"another key under the same name":    {r.mutual, "own", []tls.Certificate{alone.ForClient(t, "own.example")}},
 		"a listener that asks for none":      {r.public, "authority", []tls.Certificate{bank}},
 	} {
 		if status, answer := r.post(c.base, "/oauth2/token", ask(c.id), c.certs...); status != http.StatusUnauthorized || answer["error"] != "invalid_client" {
@@ -209,9 +164,9 @@ func TestClientCertificates(t *testing.T) {
 // registered for them, and each works over a connection with its certificate alone.
 func TestTokensBoundToACertificate(t *testing.T) {
 	t.Parallel()
-	roots := newAuthority(t)
-	bound, other := roots.issue("portal.example", nil), roots.issue("other.example", nil)
-	r := newMutualRig(t, roots, (&authority{t: t}).issue("own.example", nil))
+	roots := forge.NewAuthority(t)
+	bound, other := roots.ForClient(t, "portal.example"), roots.ForClient(t, "other.example")
+	r := newMutualRig(t, roots, forge.Authority{}.ForClient(t, "own.example"))
 	ask := url.Values{"grant_type": {"client_credentials"}, "client_id": {"secret"}, "client_secret": {portalSecret}}
 	for _, base := range []string{r.mutual, r.public} {
 		if status, answer := r.post(base, "/oauth2/token", ask); status != http.StatusBadRequest || answer["error"] != "invalid_request" {
@@ -252,7 +207,7 @@ func TestDiscoveryNamesTheMutualListener(t *testing.T) {
 	}
 	methods := func(m map[string]any) []any { return m["token_endpoint_auth_methods_supported"].([]any) }
 
-	cert, key := selfSigned(t)
+	cert, key := forge.ForServer(t, "localhost")
 	with := describe(build(t, server.Config{TLSCertFile: cert, TLSKeyFile: key, MTLSListen: "127.0.0.1:0", MTLSIssuer: "https://mtls.id.example"}))
 	aliases, _ := with["mtls_endpoint_aliases"].(map[string]any)
 	for name, path := range map[string]string{"token_endpoint": "token", "userinfo_endpoint": "userinfo", "pushed_authorization_request_endpoint": "par",

@@ -2,17 +2,12 @@ package stage_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -31,6 +26,7 @@ import (
 	"eid.example/idp/internal/audit"
 	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/idptest/forge"
 	"eid.example/idp/internal/keyring"
 	"eid.example/idp/internal/server"
 	"eid.example/idp/internal/stage"
@@ -291,7 +287,7 @@ func TestFactsAreForTheOwnerAlone(t *testing.T) {
 func TestHTTPSUnderAnyName(t *testing.T) {
 	t.Parallel()
 	const name = "id.thu-nghiem.example"
-	cert, key := selfSigned(t, name)
+	cert, key := forge.ForServer(t, name)
 	idp := idptest.New(t, func(o *stage.Options) {
 		o.Config.Issuer, o.Config.TLSCertFile, o.Config.TLSKeyFile = "https://"+name, cert, key
 	})
@@ -315,8 +311,8 @@ func TestHTTPSUnderAnyName(t *testing.T) {
 func TestHTTPSTakesCertificatesOfClients(t *testing.T) {
 	t.Parallel()
 	const name = "id.thu-nghiem.example"
-	cert, key := selfSigned(t, name)
-	mine, myKey := selfSigned(t, "service.example")
+	cert, key := forge.ForServer(t, name)
+	mine, myKey := forge.ForServer(t, "service.example")
 	pair, err := tls.LoadX509KeyPair(mine, myKey)
 	if err != nil {
 		t.Fatal(err)
@@ -360,33 +356,6 @@ func TestHTTPSTakesCertificatesOfClients(t *testing.T) {
 		said, _ := io.ReadAll(res.Body) // for the report only
 		t.Errorf("the token endpoint answers %d %s", res.StatusCode, said)
 	}
-}
-
-func selfSigned(t *testing.T, name string) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) string {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	return write("cert.pem", "CERTIFICATE", cert), write("key.pem", "PRIVATE KEY", private)
 }
 
 // outside is a browser whose hosts file and trust store know the demo.
