@@ -47,10 +47,16 @@ type party struct {
 	heldUntil time.Time
 }
 
-// newMatrix starts the provider and registers the clients as an operator does, by a file.
+// newMatrix is one on the embedded pair of stores.
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	t.Parallel()
+	return buildMatrix(t, idptest.New)
+}
+
+// buildMatrix starts the provider and registers the clients as an operator does, by a file.
+func buildMatrix(t *testing.T, start func(testing.TB, ...func(*stage.Options)) *idptest.IDP) *matrix {
+	t.Helper()
 	m := &matrix{t: t, authority: forge.NewAuthority(t)}
 	keys := map[string][2]jose.JSONWebKey{}
 	file := os.Expand(readFile(t, "testdata/matrix.yaml"), func(name string) string {
@@ -66,7 +72,7 @@ func newMatrix(t *testing.T) *matrix {
 		t.Fatalf("testdata/matrix.yaml: what is %q?", name)
 		return ""
 	})
-	m.idp = idptest.New(t, func(o *stage.Options) {
+	m.idp = start(t, func(o *stage.Options) {
 		o.ClientsFile = writeFile(t, "clients.yaml", file)
 		o.Config.ClientCAFile = writeFile(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: m.authority.Certificate.Certificate[0]})))
 		// Certificates come as from a proxy that ends TLS; internal/server has the tests of the listener.
