@@ -159,6 +159,9 @@ func (m *matrix) run(t *testing.T, cells []cell, age time.Duration) {
 	}
 	send := func(i int) {
 		c := cells[i]
+		if calls[i] == nil {
+			return // preparing it failed, and said so
+		}
 		if got := calls[i].send(); got != c.want {
 			t.Errorf("%s at %s by %s: answered %q, want %q (%s)", c.rule.name, c.at.name, c.of.ID, got, c.want, c.rule.by)
 		}
