@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -177,11 +178,14 @@ func (m *matrix) run(t *testing.T, cells []cell, age time.Duration) {
 	m.together(cells, send)
 }
 
-// together does something with all cells, the clients beside each other.
+// together does something with all cells, as many clients beside each other as there are processors.
 func (m *matrix) together(cells []cell, do func(i int)) {
 	var wait sync.WaitGroup
+	processors := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for _, p := range m.parties {
 		wait.Go(func() {
+			processors <- struct{}{}
+			defer func() { <-processors }()
 			for i, c := range cells {
 				if c.of == p {
 					do(i)
