@@ -45,6 +45,20 @@ func oneRegistering(t *testing.T) *idptest.IDP {
 	return idp
 }
 
+// oidcc-3rd_party-init-login-nohttps. A demo on http takes http addresses, as everything there is on
+// http; one on https takes what serve takes.
+func TestSignInLinksOfARegistrationAreHTTPS(t *testing.T) {
+	t.Parallel()
+	idp := idptest.New(t, withClients, registering, func(o *stage.Options) { o.Config.Issuer = "https://id.example" })
+	token, endpoint := invited(t, idp), "http://"+idp.Address()+"/oauth2/register"
+	const metadata = `{"client_name": "Shop", "redirect_uris": ["https://shop.example/cb"], "initiate_login_uri": "%s://shop.example/login"}`
+	status, h, answer := manage(t, idp, "POST", endpoint, token, fmt.Sprintf(metadata, "http"))
+	wantError(t, "http", status, h, answer, 400, "invalid_client_metadata")
+	if status, _, answer := manage(t, idp, "POST", endpoint, token, fmt.Sprintf(metadata, "https")); status != 201 {
+		t.Errorf("https: %d %v", status, answer)
+	}
+}
+
 // invited gives out an invitation for one portal client and returns its token.
 func invited(t *testing.T, idp *idptest.IDP, change ...func(*client.Invitation)) (token string) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	jose "github.com/go-jose/go-jose/v4"
@@ -190,7 +191,7 @@ func (s *Server) features(o Options, registers *registry.Registers) (routes []we
 		Accounts: s.Store, SignIn: s.SignIn, Desk: desk, Registers: registers, Uses: s.Store, Keys: tokenKeys{s.Keys},
 		ClientKeys: clientkeys.New(clientkeys.Options{Guard: guard, Now: o.Now, Log: o.Log}), Certificates: s.certificates,
 		Values: s.values, Ledger: s.Store, Ends: s.follower, Deliveries: s.Store, Guesses: s.Store, Outbound: guard.Client(),
-		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log, RegistrationRules: client.Rules{AllowInsecure: o.Demo}}
+		Lifetimes: o.Lifetimes, Now: o.Now, Log: o.Log, RegistrationRules: client.Rules{AllowInsecure: o.Demo && strings.HasPrefix(s.Config.Issuer, "http:")}}
 	if s.Config.DynamicRegistration != "" {
 		deps.Registrations = registrations{s.Store, s.Clients}
 	}
