@@ -3,6 +3,7 @@ package main
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -20,15 +21,19 @@ import (
 )
 
 // newKey makes the signing key of a client, keeps it as NAME.jwks with its private half for the
-// suite, and returns the public half for the registration. Clients named -1 have RSA keys: the
-// modules that try RS256 need one.
+// suite, and returns the public half for the registration. Clients named -1 have RSA keys, as the
+// modules that try RS256 need one; the other kinds are spread over those named -2.
 func newKey(dir, client string) (string, error) {
 	private := jose.JSONWebKey{KeyID: client, Use: "sig"}
 	var err error
-	if strings.HasSuffix(client, "-1") {
+	switch {
+	case strings.HasSuffix(client, "-1"):
 		private.Algorithm = string(jose.PS256)
 		private.Key, err = rsa.GenerateKey(rand.Reader, 2048)
-	} else {
+	case strings.Contains(client, "signing"):
+		private.Algorithm = string(jose.EdDSA)
+		_, private.Key, err = ed25519.GenerateKey(rand.Reader)
+	default:
 		private.Algorithm = string(jose.ES256)
 		private.Key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}

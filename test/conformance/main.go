@@ -27,7 +27,7 @@ var files embed.FS
 // setting is where everything is: two servers under any names, and a folder for what is made.
 type setting struct {
 	OP, Suite, Service string
-	dir                string
+	dir, token         string
 }
 
 func main() {
@@ -48,6 +48,7 @@ func command(args []string) error {
 	flags.StringVar(&s.Suite, "suite", "https://suite.example:28443", "base address of the suite")
 	flags.StringVar(&s.Service, "service", "https://suite.example:28445", "where a small service of ours is to listen, on the suite's host")
 	flags.StringVar(&s.dir, "dir", "data/conformance", "folder for keys, certificates, the demo's data and the logs")
+	flags.StringVar(&s.token, "token", "", "initial access token of idp client invite, for the plans that register clients")
 	flags.StringVar(&names, "plans", "", "plans to run, separated by commas; all when empty")
 	if err := flags.Parse(args); err != nil {
 		return err

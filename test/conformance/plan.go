@@ -20,6 +20,9 @@ type plan struct {
 // service reports whether nobody signs in: the client credentials grant.
 func (p plan) service() bool { return p.Variant["fapi_profile"] == "fapi_client_credentials_grant" }
 
+// registers reports whether the suite registers clients of its own: it is given none.
+func (p plan) registers() bool { return len(p.Clients) == 0 }
+
 // facts are the part of demo.json that the suite needs.
 type facts struct {
 	People  []struct{ Key, Number, Password string }
@@ -114,6 +117,11 @@ func (s setting) config(p plan, at metadata, browser map[string]any, demo facts)
 	scope := "openid profile email offline_access"
 	if p.service() {
 		scope = " " // nothing can be asked for without people, and the suite takes no empty one
+	}
+	if p.registers() {
+		for role, name := range map[string]string{"client": "Conformance", "client2": "Another"} { // no two may share a name
+			config[role] = map[string]any{"client_name": name, "initial_access_token": s.token}
+		}
 	}
 	for role, name := range p.Clients {
 		client := map[string]any{"client_id": "conformance-" + name, "scope": scope}
