@@ -12,8 +12,13 @@ import (
 	"eid.example/idp/internal/stage"
 )
 
-func demo(ctx context.Context, env environment) error {
-	options, verbose, err := demoOptions(env)
+func demo(ctx context.Context, env environment) error { return play(ctx, env, "demo") }
+
+// trySandbox is the demo for engineers of relying parties: with /sandbox, where answers are chosen.
+func trySandbox(ctx context.Context, env environment) error { return play(ctx, env, "sandbox") }
+
+func play(ctx context.Context, env environment, name string) error {
+	options, verbose, err := demoOptions(env, name)
 	if err != nil || asksHelp(env.args) {
 		return err
 	}
@@ -32,12 +37,13 @@ func demo(ctx context.Context, env environment) error {
 }
 
 // demoOptions reads the demo's own flags; stores and TLS come from the settings that serve honours.
-func demoOptions(env environment) (o stage.Options, verbose bool, err error) {
-	flags := flag.NewFlagSet("idp demo", flag.ContinueOnError)
+func demoOptions(env environment, name string) (o stage.Options, verbose bool, err error) {
+	o.Sandbox = name == "sandbox"
+	flags := flag.NewFlagSet("idp "+name, flag.ContinueOnError)
 	flags.SetOutput(env.log)
 	issuer := flags.String("issuer", "", "the provider's address, when it is not http://localhost:PORT")
 	flags.IntVar(&o.BasePort, "base-port", 8080, "first of the ports: provider N, portal N+11, airline N+12, bank N+13, metrics N+19")
-	data := flags.String("data", "data/demo", "folder that keeps the demo's state")
+	data := flags.String("data", "data/"+name, "folder that keeps the state")
 	flags.BoolVar(&o.Reset, "reset", false, "start anew")
 	flags.StringVar(&o.ClientsFile, "clients", "", "file with further clients, as for 'idp client apply'")
 	flags.BoolVar(&verbose, "v", false, "log every request")
@@ -84,6 +90,9 @@ func welcome(w io.Writer, s *stage.Stage, o stage.Options) {
 		if p.Key == "M1" || p.Key == "M2" {
 			fmt.Fprintf(w, "    level %d   %s  %s  %s   %s\n", p.Level, p.Number, p.Password, p.Passcode, p.Name)
 		}
+	}
+	if o.Sandbox {
+		fmt.Fprintf(w, "\n  sandbox   %s/sandbox    (choose answers, put everything back)\n", f.Issuer)
 	}
 	fmt.Fprintf(w, `
   stores    database %s, expiring values %s

@@ -1,6 +1,7 @@
 // Command idp is the OpenID Connect provider of a national electronic identity.
 //
 //	idp demo            everything on loopback, nothing to install
+//	idp sandbox         the demo for engineers of relying parties: answers of their choice
 //	idp serve           the provider; -h is the manual of its settings
 //	idp migrate         bring the database schema up to date
 //	idp client ...      the register of relying parties: apply, list, check, invite
@@ -47,6 +48,7 @@ type environment struct {
 
 var commands = map[string]command{
 	"demo":    {demo, "run everything on loopback: provider, relying parties, simulated registers"},
+	"sandbox": {trySandbox, "the demo for engineers: chosen answers, people that are put back"},
 	"serve":   {serve, "run the provider (-h: all settings)"},
 	"migrate": {migrate, "bring the database schema up to date"},
 	"client":  {clients, "register of relying parties: apply -f FILE, list, check ID, invite -f FILE"},
@@ -93,7 +95,7 @@ func run(ctx context.Context, args, environ []string, out, log io.Writer) int {
 
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: idp COMMAND [flags]")
-	for _, name := range []string{"demo", "serve", "migrate", "client", "audit", "version"} {
+	for _, name := range []string{"demo", "sandbox", "serve", "migrate", "client", "audit", "version"} {
 		fmt.Fprintf(w, "  %-8s %s\n", name, commands[name].line)
 	}
 }

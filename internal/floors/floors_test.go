@@ -37,6 +37,7 @@ var floors = []struct {
 	{"5 expiring values", []string{"storage/ephemeral"}},
 	{"5 storage", []string{"storage"}},
 	{"6 assembly", []string{"internal/server"}},
+	{"6 sandbox", []string{"internal/sandbox"}},
 	{"6 assembly of the demo", []string{"internal/stage"}},
 	{"7 programs and test benches", []string{"cmd/idp", "cmd/qrverify", "storage/storagetest", "internal/idptest", "internal/idptest/forge", "internal/screens", "test/conformance"}},
 }

@@ -215,6 +215,25 @@ func (k *Keyring) found(ctx context.Context, f family) error {
 	return k.Refresh(ctx)
 }
 
+// RotateNow makes a new key for every algorithm in use that signs at once. Whoever cached our keys
+// meets an unknown kid and has to fetch them again.
+func (k *Keyring) RotateNow(ctx context.Context, use Use) error {
+	now := k.now()
+	for f, keys := range k.state.Load().families {
+		if f.use != use {
+			continue
+		}
+		r := Record{Use: use, Alg: f.alg, Generation: keys[len(keys)-1].record.Generation + 1, CreatedAt: now, SignsFrom: now}
+		if err := k.generate(&r); err != nil {
+			return err
+		}
+		if err := k.store.AddKey(ctx, r, event(audit.KeyCreated, r, now)); err != nil {
+			return err
+		}
+	}
+	return k.Refresh(ctx)
+}
+
 func (k *Keyring) grow(ctx context.Context, keys []*key, use Use, alg string, now time.Time) (bool, error) {
 	signsFrom, create := k.schedule.due(keys, now)
 	if !create {

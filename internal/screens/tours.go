@@ -18,6 +18,7 @@ func demoTours() []tour {
 		{"bank", bankTour},
 		{"airline", airlineTour},
 		{"device", deviceTour},
+		{"sandbox", sandboxTour},
 		{"qr", qrTour},
 		{"account", accountTour},
 		{"mistakes", mistakesTour},
@@ -220,6 +221,22 @@ func deviceTour(v *visit) {
 	v.screenGoesOn("desk")
 	v.expect("#result")
 	v.shot("desk-at-work")
+}
+
+// sandboxTour is for engineers; a plain demo has no such page.
+func sandboxTour(v *visit) {
+	if !v.world.own {
+		return
+	}
+	v.open("/sandbox")
+	v.shot("true-answers")
+	v.press("#token-choose")
+	v.expect("#chosen")
+	v.shot("chosen")
+	v.press("#clear")
+	v.press("#reset")
+	v.expect("#done")
+	v.shot("reset")
 }
 
 func qrTour(v *visit) {

@@ -118,7 +118,7 @@ func startDemo(ctx context.Context) (base string, stop func(), err error) {
 		os.RemoveAll(folder)
 		return "", nil, fmt.Errorf("build the demo: %w", err)
 	}
-	demo := exec.CommandContext(ctx, program, "demo", "-base-port", port, "-data", filepath.Join(folder, "data"))
+	demo := exec.CommandContext(ctx, program, "sandbox", "-base-port", port, "-data", filepath.Join(folder, "data"))
 	demo.Stderr = os.Stderr
 	if err := demo.Start(); err != nil {
 		os.RemoveAll(folder)

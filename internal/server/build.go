@@ -215,7 +215,11 @@ func (s *Server) features(o Options, registers *registry.Registers) (routes []we
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range [][]web.Route{s.SignIn.Routes(), desk.Routes(), op.Routes(), sharing.Routes(), public.Routes(), s.Site.PublicRoutes()} {
+	protocol := op.Routes()
+	if o.Decorate != nil {
+		protocol = o.Decorate(op, protocol)
+	}
+	for _, part := range [][]web.Route{s.SignIn.Routes(), desk.Routes(), protocol, sharing.Routes(), public.Routes(), s.Site.PublicRoutes()} {
 		routes = append(routes, part...)
 	}
 	return routes, nil

@@ -42,11 +42,11 @@ func TestNothingOfTheDemoIsServed(t *testing.T) {
 	t.Parallel()
 	s := build(t, server.Config{})
 	for _, r := range s.Site.Routes() {
-		if strings.Contains(r.Pattern, "/demo") {
+		if strings.Contains(r.Pattern, "/demo") || strings.Contains(r.Pattern, "/sandbox") {
 			t.Errorf("%s is mounted", r.Pattern)
 		}
 	}
-	for _, path := range []string{"/demo.json", "/demo/outbox", "/demo/outbox.json", "/demo/clock", "/demo/"} {
+	for _, path := range []string{"/demo.json", "/demo/outbox", "/demo/outbox.json", "/demo/clock", "/demo/", "/sandbox", "/sandbox/answers"} {
 		if status, _ := get(t, s.Handler(), path); status != http.StatusNotFound {
 			t.Errorf("%s answers %d", path, status)
 		}

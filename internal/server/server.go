@@ -32,9 +32,11 @@ type Options struct {
 	Demo      bool           // every page says that all people are invented
 	Lifetimes provider.Lifetimes
 	Extra     func(site *web.Site) []web.Route // routes of the demo
-	Exchange  func(what string)                // called per exchange with a store
-	Schema    string                           // PostgreSQL schema, in tests
-	Prefix    string                           // prefix of Redis keys, in tests
+	// Decorate may put something in front of the provider's routes; the sandbox does.
+	Decorate func(op *provider.Provider, routes []web.Route) []web.Route
+	Exchange func(what string) // called per exchange with a store
+	Schema   string            // PostgreSQL schema, in tests
+	Prefix   string            // prefix of Redis keys, in tests
 	// CreateRoot makes a root key when there is none. Otherwise only the embedded database gets one.
 	CreateRoot bool
 	// Beside lets a second server use the same embedded database (tests of two instances).

@@ -131,10 +131,14 @@ func (s *Stage) routes(site *web.Site) []web.Route {
 		}
 	}
 	outbox := &outboxPages{stage: s, site: site}
-	return []web.Route{
+	routes := []web.Route{
 		{Pattern: "GET /demo.json", Kind: web.API, Handler: local(func(w http.ResponseWriter, r *http.Request) error { return answerJSON(w, s.Facts) })},
 		{Pattern: "GET /demo/outbox.json", Kind: web.API, Handler: local(outbox.list)},
 		{Pattern: "GET /demo/outbox", Kind: web.Page, Handler: local(outbox.page)},
 		{Pattern: "POST /demo/clock", Kind: web.API, Handler: local(s.Clock.serve)},
 	}
+	if s.sandbox != nil {
+		routes = append(routes, s.sandbox.Routes(site, local)...)
+	}
+	return routes
 }

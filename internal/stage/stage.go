@@ -20,6 +20,7 @@ import (
 	"eid.example/idp/internal/account/signin"
 	"eid.example/idp/internal/notify"
 	"eid.example/idp/internal/policy"
+	"eid.example/idp/internal/sandbox"
 	"eid.example/idp/internal/server"
 )
 
@@ -30,6 +31,7 @@ type Options struct {
 	Config      server.Config
 	BasePort    int    // 8080; 0: every listener on a free port (tests)
 	Reset       bool   // start anew
+	Sandbox     bool   // engineers choose answers and put people back (internal/sandbox)
 	ClientsFile string // further clients, as for `idp client apply`
 	Log         *slog.Logger
 	Hash        signin.Hashing // cheap in tests
@@ -49,6 +51,7 @@ type Stage struct {
 	Facts      Facts                    // what demo.json tells
 
 	options Options
+	sandbox *sandbox.Sandbox // nil in the plain demo
 	first   time.Time
 	ports   ports
 	trust   *http.Client // how the relying parties reach the provider
@@ -115,10 +118,15 @@ func (s *Stage) build(ctx context.Context) (err error) {
 	if s.options.Sender != nil {
 		sender = s.options.Sender
 	}
-	s.Server, err = server.Build(ctx, s.options.Config, server.Options{
+	options := server.Options{
 		Now: s.Clock.Now, Log: s.options.Log, Sender: sender, Hash: s.options.Hash, Demo: true, Extra: s.routes,
 		Schema: s.options.Schema, Prefix: s.options.Prefix, Exchange: s.options.Exchange, CreateRoot: true, Hurry: s.options.Hurry,
-	})
+	}
+	if s.options.Sandbox {
+		s.sandbox = sandbox.New(props{s})
+		options.Decorate = s.sandbox.Decorate
+	}
+	s.Server, err = server.Build(ctx, s.options.Config, options)
 	return err
 }
 
