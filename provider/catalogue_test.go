@@ -24,6 +24,16 @@ var libraryErrors = map[string]func() *oidc.Error{
 	"ErrSlowDown": oidc.ErrSlowDown, "ErrExpiredDeviceCode": oidc.ErrExpiredDeviceCode, "ErrInvalidTarget": oidc.ErrInvalidTarget,
 }
 
+// registered are the error codes of the IANA registry "OAuth Extensions Error", of RFC 6749 and of
+// OpenID Connect: wherever one of them stands in the source, it is there to be answered.
+var registered = strings.Fields(`access_denied account_selection_required authorization_pending consent_required expired_login_hint_token
+	expired_token insufficient_scope insufficient_user_authentication interaction_required invalid_authorization_details invalid_binding_message
+	invalid_client invalid_client_metadata invalid_dpop_proof invalid_grant invalid_redirect_uri invalid_request invalid_request_object
+	invalid_request_uri invalid_scope invalid_software_statement invalid_target invalid_token invalid_user_code login_required missing_user_code
+	registration_not_supported request_not_supported request_uri_not_supported server_error slow_down temporarily_unavailable transaction_failed
+	unapproved_software_statement unauthorized_client unknown_user_id unmet_authentication_requirements unsupported_grant_type
+	unsupported_response_type unsupported_token_type use_dpop_nonce user_selection_required`)
+
 // sourceCodes are the error codes that stand in the source of this package, with their places.
 type sourceCodes struct {
 	t     *testing.T
@@ -38,8 +48,12 @@ func readSource(t *testing.T) map[string]token.Position {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
+	metadata, err := filepath.Glob("../internal/client/*.go") // which says what is wrong with a registration
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(names, metadata...) {
+		if strings.HasSuffix(name, "_test.go") || name == "catalogue.go" {
 			continue
 		}
 		file, err := goparser.ParseFile(s.files, name, nil, 0)
@@ -54,6 +68,10 @@ func readSource(t *testing.T) map[string]token.Position {
 // look finds the places where an error gets its code.
 func (s sourceCodes) look(n ast.Node) bool {
 	switch n := n.(type) {
+	case *ast.BasicLit:
+		if code, err := strconv.Unquote(n.Value); err == nil && slices.Contains(registered, code) {
+			s.literal(n)
+		}
 	case *ast.CompositeLit: // &answerError{Code: "..."}
 		if kind, ok := n.Type.(*ast.Ident); ok && slices.Contains([]string{"answerError", "verdict", "refusal"}, kind.Name) {
 			s.fields(n.Elts)
