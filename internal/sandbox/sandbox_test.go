@@ -79,6 +79,31 @@ func TestAnswersTakeTheFormThatTheRequestAsksFor(t *testing.T) {
 	}
 }
 
+// A pushed request is answered with what was chosen, and that was its answer, as with every error.
+func TestPushedRequestsAreAnsweredAsChosen(t *testing.T) {
+	t.Parallel()
+	idp := open(t)
+	f := idp.Flow("tool", "openid profile")
+	status, _, pushed := idp.Post("/oauth2/par", f.Query, idp.As(f.Client, f.Query))
+	if status != http.StatusCreated {
+		t.Fatalf("%d %v", status, pushed)
+	}
+	address := "/oauth2/authorize?" + url.Values{"client_id": {f.Client.ID}, "request_uri": {pushed["request_uri"].(string)}}.Encode()
+	choose(t, idp, f.Client.ID, "authorize", "temporarily_unavailable", "once")
+	b := idp.Browser()
+	back := b.Get(address).WantLeft(f.Redirect)
+	if back.Get("error") != "temporarily_unavailable" || back.Get("state") != f.State || back.Get("iss") != idp.URL {
+		t.Errorf("answered %v", back)
+	}
+	if p := b.Get(address); p.Left != nil || p.Status != http.StatusBadRequest {
+		t.Errorf("a second answer: %d %v", p.Status, p.Left)
+	}
+	choose(t, idp, f.Client.ID, "authorize", "access_denied", "once")
+	if p := b.Get(strings.Replace(address, "request_uri%3A", "request_uri%3AA", 1)); p.Left != nil || p.Status != http.StatusBadRequest {
+		t.Errorf("a request that nobody pushed: %d %v", p.Status, p.Left)
+	}
+}
+
 func TestTokenEndpointAnswersAsChosen(t *testing.T) {
 	t.Parallel()
 	idp := open(t)
