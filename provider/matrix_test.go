@@ -3,7 +3,6 @@ package provider_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -127,7 +126,9 @@ func (m *matrix) whole(t *testing.T, some func([]cell) []time.Duration) {
 		}
 	}
 	t.Run("every cell is filled or names a section", func(t *testing.T) { checkPlan(t, cells) })
-	t.Run("document", func(t *testing.T) { compareDocument(t, matrixDocument(m.parties, cells)) })
+	t.Run("document", func(t *testing.T) {
+		idptest.Document(t, "../docs/matrix.md", matrixDocument(m.parties, cells), *update, "go test ./provider -run Matrix -update")
+	})
 	t.Run("calls", func(t *testing.T) {
 		for _, age := range some(cells) {
 			now := slices.DeleteFunc(slices.Clone(cells), func(c cell) bool { return c.rule.age != age })
@@ -344,26 +345,4 @@ func letter(n int) string {
 		return string(rune('a' + n))
 	}
 	return letter(n/26-1) + letter(n%26)
-}
-
-func compareDocument(t *testing.T, want string) {
-	const file = "../docs/matrix.md"
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wanted := strings.Split(want, "\n")
-	for i, line := range strings.Split(string(have), "\n") {
-		if i >= len(wanted) || line != wanted[i] {
-			t.Fatalf("docs/matrix.md, line %d: %q is not so (go test ./provider -run Matrix -update)", i+1, line)
-		}
-	}
-	if string(have) != want {
-		t.Error("docs/matrix.md lacks rows at its end")
-	}
 }

@@ -3,39 +3,20 @@ package server_test
 import (
 	"flag"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 
+	"eid.example/idp/internal/idptest"
 	"eid.example/idp/internal/server"
 )
 
 var update = flag.Bool("update", false, "write docs/routes.md")
 
-// docs/routes.md is what is really mounted when all settings are on: a route that is not in it fails here. After a change:
-// go test ./internal/server -run Routes -update
+// docs/routes.md is what is really mounted when all settings are on: a route that is not in it fails here.
 func TestRoutesDocument(t *testing.T) {
 	t.Parallel()
-	const file = "../../docs/routes.md"
 	want := build(t, server.Config{DynamicRegistration: "1"}).Site.RoutesDocument()
-	if *update {
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	wanted := strings.Split(want, "\n")
-	for i, line := range strings.Split(string(have), "\n") {
-		if i >= len(wanted) || line != wanted[i] {
-			t.Fatalf("docs/routes.md, line %d: %q is not so (go test ./internal/server -run Routes -update)", i+1, line)
-		}
-	}
-	if string(have) != want {
-		t.Error("docs/routes.md lacks routes at its end")
-	}
+	idptest.Document(t, "../../docs/routes.md", want, *update, "go test ./internal/server -run Routes -update")
 }
 
 func TestNothingOfTheDemoIsServed(t *testing.T) {
