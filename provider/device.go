@@ -215,9 +215,10 @@ func (p *Provider) redeemDevice(ctx context.Context, c caller, code string, to t
 	if err != nil {
 		return nil, err
 	}
-	// From here the device code is burnt. Its state goes too: nobody shall wait for it any longer.
+	// From here the device code is burnt. Its state goes too, and goes first: a state without a grant
+	// reads as if the holder had yet to decide, and nobody shall wait for that.
 	drop := func(cause error) error {
-		return errors.Join(cause, p.Values.Delete(ctx, expiring.Grant.Of(token)), p.Values.Delete(ctx, expiring.Device.Of(code)))
+		return errors.Join(cause, p.Values.Delete(ctx, expiring.Device.Of(code)), p.Values.Delete(ctx, expiring.Grant.Of(token)))
 	}
 	if g.Confirm.bound() && g.Confirm != confirm || p.Ends.Ended(g.bearer()) {
 		return nil, drop(errInvalidGrant)

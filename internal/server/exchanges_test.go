@@ -79,10 +79,9 @@ func operations(t *testing.T, idp *idptest.IDP) []operation {
 		return openAs(t, idp, f.Client, f.Query, idp.As(f.Client, f.Query))
 	}
 	bank := idp.Client("bank")
-	fresh := nonce(t, idp, *bank.JWK)
 	pushProved := func() {
 		f := idp.Flow("bank", "openid profile")
-		openAs(t, idp, bank, proving(t, idp, bank, f.Query), possessing(t, idp, *bank.JWK, "POST", "/oauth2/par", fresh, nil))
+		openAs(t, idp, bank, proving(t, idp, bank, f.Query), possessing(t, idp, *bank.JWK, "POST", "/oauth2/par", nonce(t, idp, *bank.JWK), nil))
 	}
 	pushed := make(chan string, 2*tries)
 	for range 2 * tries {

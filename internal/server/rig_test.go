@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,6 +84,7 @@ type gate struct {
 	net.Listener
 	to   string
 	open chan struct{} // closed when the gate is shut
+	busy sync.WaitGroup
 }
 
 func newGate(t *testing.T, to string) *gate {
@@ -92,7 +94,7 @@ func newGate(t *testing.T, to string) *gate {
 		t.Fatal(err)
 	}
 	g := &gate{Listener: l, to: to, open: make(chan struct{})}
-	go g.run()
+	g.busy.Go(g.run)
 	t.Cleanup(func() { l.Close() })
 	return g
 }
@@ -103,7 +105,7 @@ func (g *gate) run() {
 		if err != nil {
 			return
 		}
-		go g.carry(in)
+		g.busy.Go(func() { g.carry(in) })
 	}
 }
 
@@ -124,8 +126,9 @@ func (g *gate) carry(in net.Conn) {
 	}
 }
 
-// shut cuts every connection and takes no more.
+// shut cuts every connection and takes no more. When it returns, nothing passes.
 func (g *gate) shut() {
 	close(g.open)
 	g.Close()
+	g.busy.Wait()
 }
