@@ -17,8 +17,8 @@ func demoTours() []tour {
 		{"level-1", levelOneTour},
 		{"bank", bankTour},
 		{"airline", airlineTour},
+		{"sandbox", sandboxTour}, // and puts everything back: the kiosk has to ask for consent again
 		{"device", deviceTour},
-		{"sandbox", sandboxTour},
 		{"qr", qrTour},
 		{"account", accountTour},
 		{"mistakes", mistakesTour},
