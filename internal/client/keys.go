@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	jose "github.com/go-jose/go-jose/v4"
 
@@ -72,6 +73,8 @@ func ReadKey(raw []byte) (jose.JSONWebKey, error) {
 		return jose.JSONWebKey{}, fmt.Errorf("is a private key; it is no longer secret, so make another and register its public part: %w", fault.Invalid)
 	case !key.Valid():
 		return jose.JSONWebKey{}, fmt.Errorf("%w: its numbers are not those of a key", ErrKeyUnusable)
+	case strings.ContainsFunc(key.KeyID, invisible): // it is shown to operators
+		return jose.JSONWebKey{}, fmt.Errorf("%w: its kid holds a control or invisible character", ErrKeyUnusable)
 	}
 	return key, strength(key)
 }

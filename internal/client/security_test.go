@@ -182,6 +182,7 @@ func TestMistakesOfSecurityAreRefused(t *testing.T) {
 		"point off the curve":           {keys(jwk(t, "ec", map[string]any{"x": jwkMember(t, "ed", "x")})), "jwks.keys[0]", "is not a JSON Web Key"},
 		"key is text":                   {keys(`"abc"`), "jwks.keys[0]", "is not a JSON Web Key"},
 		"anchor in a key":               {bankWith(t, jwksLine(t), "    jwks: {keys: [&a {kty: EC}]}\n"), "jwks.keys[0]", "anchors"},
+		"a kid that writes on a screen": {keys(jwk(t, "ec", map[string]any{"kid": "k\x1b[2J"})), "jwks.keys[0]", "control or invisible"},
 		"one kid twice":                 {keys(jwk(t, "ec", map[string]any{"kid": "1"}), jwk(t, "ed", map[string]any{"kid": "1"})), "jwks.keys[1]", "kid of another key"},
 		"keys for encryption alone":     {keys(jwk(t, "ec", map[string]any{"use": "enc"})), "jwks", "has no key for token_endpoint_auth_method: private_key_jwt"},
 		"no key for the algorithm":      {bankAdd(t, "token_endpoint_auth_signing_alg: PS256"), "jwks", "have to fit PS256"},

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	jose "github.com/go-jose/go-jose/v4"
 
@@ -47,7 +48,21 @@ func (i Inspector) Inspect(ctx context.Context, c *client.Client) []Finding {
 	if c.InitiateLogin != "" {
 		findings = append(findings, i.initiate(ctx, http, c))
 	}
+	for n := range findings {
+		findings[n].Seen = legible(findings[n].Seen)
+	}
 	return findings
+}
+
+// legible shows what a stranger's server said, in its certificate for one, without the controls with
+// which it could write over the rest of an operator's screen.
+func legible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // keys reads the key set and looks for a key for each algorithm that the registration counts on.

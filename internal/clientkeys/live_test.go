@@ -5,8 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -121,6 +123,27 @@ func TestWhatIsWrongAtAPartyIsFoundAndNamed(t *testing.T) {
 		stranger := inspector
 		stranger.Guard.Roots = x509.NewCertPool()
 		wantFinding(t, stranger.Inspect(context.Background(), &client.Client{RedirectURIs: []string{s.URL + "/callback"}}), "host", "certificate", true)
+	})
+	t.Run("a certificate that writes on the screen", func(t *testing.T) {
+		t.Parallel()
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"x\x1b[2Jok"}, NotAfter: time.Now().Add(time.Hour)}
+		raw, err := x509.CreateCertificate(rand.Reader, made, made, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := httptest.NewUnstartedServer(answering(200))
+		s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}}
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		for _, f := range inspector.Inspect(context.Background(), &client.Client{RedirectURIs: []string{strings.Replace(s.URL, "127.0.0.1", "localhost", 1) + "/callback"}}) {
+			if !f.Bad || !strings.Contains(f.Seen, "[2Jok") || strings.Contains(f.Seen, "\x1b") {
+				t.Errorf("%q", f.Seen)
+			}
+		}
 	})
 	t.Run("answers without leading to us", func(t *testing.T) {
 		t.Parallel()
