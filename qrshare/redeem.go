@@ -115,11 +115,11 @@ func parseRedemption(body []byte) (in redemption, problem string) {
 	if err := jose.Unmarshal(body, &members); err != nil || members == nil {
 		return in, "body must be one JSON object without duplicate names"
 	}
-	for name, value := range members {
+	for name, value := range members { // all of them: who asks must not depend on what else is wrong
 		text, ok := value.(string)
 		switch {
 		case !ok:
-			return in, "every member must be a string"
+			problem = "every member must be a string"
 		case name == "ref":
 			in.Ref = text
 		case name == "nonce":
@@ -127,10 +127,12 @@ func parseRedemption(body []byte) (in redemption, problem string) {
 		case slices.Contains(credentials, name):
 			in.Credentials.Set(name, text)
 		default:
-			return in, "only ref, nonce and " + strings.Join(credentials, ", ") + " are known"
+			problem = "only ref, nonce and " + strings.Join(credentials, ", ") + " are known"
 		}
 	}
 	switch {
+	case problem != "":
+		return in, problem
 	case in.Ref == "" || len(in.Ref) > 128:
 		return in, "ref is missing or too long"
 	case len(in.Nonce) < 8 || len(in.Nonce) > 128 || strings.Trim(in.Nonce, printable) != "":

@@ -37,10 +37,15 @@ func (a *App) logoutEverywhere(v *Visit) error {
 	return v.Redirect(to.String())
 }
 
+// forget leaves nothing in the session, what is under way included: another tab that waits for its
+// turn would bring back with it whoever is gone.
 func (a *App) forget(v *Visit) {
-	if v.Session != nil {
-		a.sessions.end(v.Session)
-		v.Session.identity, v.Session.idToken, v.Session.answers = nil, "", nil
+	if s := v.Session; s != nil {
+		a.sessions.end(s)
+		s.identity, s.idToken = nil, ""
+		s.answers, s.failures = map[string]*Answer{}, map[string]*Failure{}
+		clear(s.pending)
+		clear(s.devices)
 	}
 	a.setCookie(v.W, "session", "", -1)
 }
