@@ -322,7 +322,7 @@ func TestSandboxIsForThisMachineAndForItsOwnPages(t *testing.T) {
 	idp := open(t)
 	ask := func(idp *idptest.IDP, from, method, path string, change func(*http.Request)) int {
 		r := httptest.NewRequest(method, path, nil)
-		r.RemoteAddr = from + ":12345"
+		r.RemoteAddr, r.Host = from+":12345", "localhost:8080"
 		change(r)
 		w := httptest.NewRecorder()
 		idp.Server.Handler().ServeHTTP(w, r)

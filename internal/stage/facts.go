@@ -120,11 +120,11 @@ func (s *Stage) noteClient(key string, c client.Client, secret string) {
 	}
 }
 
-// routes of the demo at the provider's own address; only loopback may use them.
+// routes of the demo at the provider's own address; only this machine may use them.
 func (s *Stage) routes(site *web.Site) []web.Route {
 	local := func(h web.Handler) web.Handler {
 		return func(w http.ResponseWriter, r *http.Request) error {
-			if !site.Address(r).IsLoopback() {
+			if !site.Local(r) {
 				return fault.NotFound
 			}
 			return h(w, r)

@@ -11,11 +11,18 @@ import (
 
 	"eid.example/idp/internal/idptest"
 	"eid.example/idp/internal/notify"
+	"eid.example/idp/internal/stage"
 )
 
 // ask sends a request to the provider from a network address.
 func ask(idp *idptest.IDP, from, method, path, body string) *httptest.ResponseRecorder {
+	return askAs(idp, from, "localhost:8080", method, path, body)
+}
+
+// askAs is ask by a name that leads to the provider.
+func askAs(idp *idptest.IDP, from, host, method, path, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = host
 	r.RemoteAddr = from + ":12345"
 	w := httptest.NewRecorder()
 	idp.Server.Handler().ServeHTTP(w, r)
@@ -33,6 +40,21 @@ func TestDemoRoutesAreForLoopbackOnly(t *testing.T) {
 		}
 		if w := ask(idp, "203.0.113.9", route[0], route[1], body); w.Code != http.StatusNotFound {
 			t.Errorf("%s answers strangers with %d", route[1], w.Code)
+		}
+	}
+}
+
+// DNS rebinding: the page of a stranger, whose name leads to this machine, is of one origin with us to
+// the browser. The guard against other sites cannot see it, so the name has to be one of ours.
+func TestDemoRoutesAreNotForNamesThatOthersLetLeadHere(t *testing.T) {
+	t.Parallel()
+	idp := idptest.New(t, func(o *stage.Options) { o.Sandbox, o.Config.Issuer = true, "https://id.example" })
+	for _, route := range [][2]string{{"GET", "/demo.json"}, {"POST", "/demo/clock"}, {"GET", "/sandbox/answers"}, {"POST", "/sandbox/keys"}, {"DELETE", "/sandbox/answers"}} {
+		for host, want := range map[string]int{"localhost": 200, "localhost:8080": 200, "127.0.0.1:8080": 200, "[::1]:8080": 200, "id.example": 200,
+			"evil.example:8080": 404, "evil.example": 404, "localhost.evil.example": 404, "127.0.0.1.evil.example": 404, "192.0.2.1": 404, "": 404} {
+			if w := askAs(idp, "127.0.0.1", host, route[0], route[1], `{"advance": "1s"}`); w.Code != want {
+				t.Errorf("%v by the name %q: %d", route, host, w.Code)
+			}
 		}
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -157,6 +159,16 @@ func (s *Site) trusted(a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// Local reports whether a request comes from this machine and was meant for it. The name counts as
+// well: a page whose own name somebody lets lead here (DNS rebinding) is of one origin with us to the
+// browser, so nothing else that it sends gives it away.
+func (s *Site) Local(r *http.Request) bool {
+	name := (&url.URL{Host: r.Host}).Hostname()
+	to := net.ParseIP(name)
+	meant := name == "localhost" || name == s.issuer.Hostname() || to != nil && to.IsLoopback()
+	return meant && s.Address(r).IsLoopback()
 }
 
 // Network is the address cut to /24 or /48: what logs, audit rows and notices carry. Empty when the
