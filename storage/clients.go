@@ -22,6 +22,11 @@ const clientGeneration = "clients"
 func (s *Store) ApplyClients(ctx context.Context, clients []client.Client, event func(c client.Client, created bool) audit.Event) (created, updated []client.ID, err error) {
 	err = s.db.InTx(ctx, func(tx sqldb.Tx) error {
 		created, updated = nil, nil
+		// First, as in changeClient: what is read below stays as it is until it is replaced, and a
+		// client that ends itself meanwhile is not brought back.
+		if err := advance(ctx, tx, clientGeneration); err != nil {
+			return err
+		}
 		for _, c := range clients {
 			known, err := oneClient(ctx, tx, c.ID)
 			isNew := errors.Is(err, fault.NotFound)
@@ -43,10 +48,7 @@ func (s *Store) ApplyClients(ctx context.Context, clients []client.Client, event
 				return fmt.Errorf("client %s: %w", c.ID, err)
 			}
 		}
-		if len(created)+len(updated) == 0 {
-			return nil
-		}
-		return advance(ctx, tx, clientGeneration)
+		return nil
 	})
 	if err != nil {
 		return nil, nil, err

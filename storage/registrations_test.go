@@ -210,3 +210,37 @@ func TestClientThatAnOperatorAppliesIsTheOperators(t *testing.T) {
 		}
 	})
 }
+
+// An operator applies a file at the moment in which the client ends itself: one of the two comes
+// first, and the other is refused.
+func TestOperatorDoesNotBringBackAClientThatEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		invite(t, e, "hash", 1)
+		c := selfMade("a", "A shop")
+		if err := e.Store.RegisterClient(t.Context(), "hash", c, registering(audit.ClientRegistered, "a")); err != nil {
+			t.Fatal(err)
+		}
+		service, ended := e.Second(t).Store, make(chan error, 1)
+		var early error
+		over := false
+		_, _, applying := e.Store.ApplyClients(t.Context(), []client.Client{sampleClient("a")}, func(c client.Client, created bool) audit.Event {
+			go func() {
+				ended <- service.EndClient(t.Context(), selfMade("a", "A shop"), registering(audit.ClientEnded, "a"))
+			}()
+			select { // it should wait for the operator
+			case early = <-ended:
+				over = true
+			case <-time.After(200 * time.Millisecond):
+			}
+			return applied(c, created)
+		})
+		if !over {
+			early = <-ended
+		}
+		got, err := e.Store.Client(t.Context(), "a")
+		if err != nil || (applying == nil) == (early == nil) || got.Ended() != (early == nil) {
+			t.Errorf("the operator: %v; the client: %v; it ended: %v (%v)", applying, early, got.Ended(), err)
+		}
+	})
+}
