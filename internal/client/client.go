@@ -5,6 +5,7 @@
 package client
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"net"
@@ -243,16 +244,24 @@ func (c *Client) NeedsPAR() bool { return c.Class == Regulated || c.RequirePAR }
 func (c *Client) Rotates() bool { return c.Bound == Unbound }
 
 // Sector returns the sector identifier for pairwise subjects (OpenID Connect Core, section 8.1).
+// Without one and without a web host it is the client alone.
 func (c *Client) Sector() string {
-	if c.SectorIdentifier != "" {
-		return c.SectorIdentifier
-	}
+	first := ""
 	if len(c.RedirectURIs) > 0 {
-		if u, err := url.Parse(c.RedirectURIs[0]); err == nil && u.Host != "" {
-			return u.Hostname()
-		}
+		first = webHost(c.RedirectURIs[0])
 	}
-	return string(c.ID)
+	return cmp.Or(c.SectorIdentifier, first, string(c.ID))
+}
+
+// webHost is the host that answers at a redirect_uri, and so the one that people may be known by.
+// There is none where an application of the machine itself answers: what follows its own scheme is a
+// name that anybody can write there, and loopback is everybody's.
+func webHost(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || loopback(u.Hostname()) {
+		return ""
+	}
+	return u.Hostname()
 }
 
 // AllowsRedirect reports whether uri is registered: byte for byte. Only for a native client's

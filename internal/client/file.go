@@ -206,7 +206,7 @@ func (r Rules) protocol(o *object, c *Client) {
 			o.doc.complain(e.line, e.path, "%v", err)
 			continue
 		}
-		hosts[u.Hostname()] = true
+		hosts[webHost(e.text)] = true
 		r.ownHost(o, c, e, u)
 		c.RedirectURIs = append(c.RedirectURIs, e.text)
 	}

@@ -328,6 +328,13 @@ func TestMistakesAreRefused(t *testing.T) {
 		"id with a slash":                {change(t, "client_id: shop", "client_id: a/b"), "client_id", "1 to 64"},
 		"no name":                        {change(t, "    client_name: Shop\n", ""), "client_name#en", "is missing"},
 		"name in one language":           {change(t, "client_name: Shop", "client_name#vi: Shop"), "client_name#en", "is missing"},
+		"name with a small capital":      {change(t, "client_name: Shop", "client_name: ᴠNPost"), "client_name", "another script or alphabet"},
+		"name with a click letter":       {change(t, "client_name: Shop", "client_name: Viettelǃ"), "client_name", "another script or alphabet"},
+		"name with a bar for a letter":   {change(t, "client_name: Shop", "client_name: Viette|"), "client_name", "other than the usual"},
+		"name with a Bengali nought":     {change(t, "client_name: Shop", "client_name: VNP\u09e6st"), "client_name", "other than the usual"},
+		"name that is struck through":    {change(t, "client_name: Shop", "client_name: S\u0336hop"), "client_name", "other than the usual"},
+		"name with a mark of approval":   {change(t, "client_name: Shop", "client_name: Shop ✓"), "client_name", "other than the usual"},
+		"name with a wide blank":         {change(t, "client_name: Shop", "client_name: Shop\u3000Bank"), "client_name", "other than the usual"},
 		"name in Cyrillic":               {change(t, "client_name: Shop", "client_name: Ѕhор"), "client_name", "another script"},
 		"name with a direction override": {change(t, "client_name: Shop", `client_name: "Shop\u202Epohs"`), "client_name", "invisible"},
 		"name with a zero-width sign":    {change(t, "client_name: Shop", `client_name: "Sh\u200Bop"`), "client_name", "invisible"},
@@ -449,7 +456,7 @@ func TestNamesThatLookAlikeAreRefused(t *testing.T) {
 	}
 	for _, pair := range [][2]string{
 		{"Bảo Việt", "Bao Viet"}, {"Bảo Việt", "BẢO  VIỆT."}, {"Đông Á", "Dong A"}, {"Google", "G00gle"}, {"Mobile", "Mobi1e"},
-		{"Illinois", "lllinois"}, {"Modern", "Modem"}, {"ABC", "A-B-C"}, {"Same", "Same"},
+		{"Illinois", "lllinois"}, {"Điện lực", "Ðiện lực"}, {"Vịnh", "Vınh"}, {"Modern", "Modem"}, {"ABC", "A-B-C"}, {"Same", "Same"},
 	} {
 		if _, err := client.ParseFile("f", []byte(two(pair[0], pair[1]))); err == nil || !strings.Contains(err.Error(), "cannot tell it from the name of shop") {
 			t.Errorf("%v: %v", pair, err)

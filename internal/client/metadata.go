@@ -86,7 +86,7 @@ func (r Rules) sector(doc *document, members map[string]any, t Template) string 
 	switch {
 	case err != nil || u.Scheme != "https" && !r.AllowInsecure:
 		doc.complain(1, name, "has to be an https address")
-	case members["redirect_uris"] == nil:
+	case !holdsSome(members["redirect_uris"]):
 		doc.complain(1, name, "has no use without redirect_uris")
 	case t.Domain != "" && !within(u.Hostname(), t.Domain):
 		doc.complain(1, name, "is not under the domain %s of the invitation", t.Domain)
@@ -95,6 +95,11 @@ func (r Rules) sector(doc *document, members map[string]any, t Template) string 
 		return text
 	}
 	return ""
+}
+
+func holdsSome(list any) bool {
+	l, ok := list.([]any)
+	return ok && len(l) > 0
 }
 
 // dynamic reads the fields that registration reads of a file, as far as a client may say them.
@@ -111,8 +116,8 @@ func (r Rules) dynamic(o *object, c *Client, t Template) {
 	if c.Public() {
 		c.RequirePKCE = true
 	}
-	if c.Domain == "" {
-		c.Domain = shown(c)
+	if c.Domain == "" { // what people see is where they are known, nothing that a client merely says of itself
+		c.Domain = c.Sector()
 	}
 	for _, link := range []*string{&c.HomeURI, &c.PolicyURI, &c.TermsURI, &c.InitiateLogin} {
 		if u, err := url.Parse(*link); err != nil || !within(u.Hostname(), c.Domain) {
@@ -132,20 +137,6 @@ func invited(o *object, name string, asked, offered []string) {
 			o.wrong(name, "%q is not possible with this invitation; it allows: %s", one, cmp.Or(strings.Join(offered, ", "), "none"))
 		}
 	}
-}
-
-// shown is the domain that people see: where the browser is sent with what they agree to. Nothing
-// that a client merely says of itself counts.
-func shown(c *Client) string {
-	if c.SectorIdentifier != "" {
-		return c.SectorIdentifier
-	}
-	for _, uri := range c.RedirectURIs {
-		if u, err := url.Parse(uri); err == nil && u.Hostname() != "" {
-			return u.Hostname()
-		}
-	}
-	return string(c.ID)
 }
 
 // readObject reads a JSON object.

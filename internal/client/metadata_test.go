@@ -116,13 +116,14 @@ func TestInvitationBoundsWhatAClientRegisters(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	for metadata, want := range map[string][2]string{
-		`{"redirect_uris": ["https://evil.example/cb"]}`:                                                                   {"invalid_redirect_uri", "is not under the domain shop.example"},
-		`{"redirect_uris": ["https://a.shop.example/"], "post_logout_redirect_uris": ["https://evil.example/"]}`:           {"invalid_client_metadata", "is not under the domain"},
-		`{"redirect_uris": ["https://a.shop.example/"], "sector_identifier_uri": "https://evil.example/list.json"}`:        {"invalid_client_metadata", "is not under the domain"},
-		`{"redirect_uris": ["https://a.shop.example/"], "backchannel_logout_uri": "https://evil.example/out"}`:             {"invalid_client_metadata", "is not under the domain"},
-		`{"redirect_uris": ["https://a.shop.example/"], "grant_types": ["authorization_code", "client_credentials"]}`:      {"invalid_client_metadata", "'client_credentials' is not possible with this invitation"},
-		`{"redirect_uris": ["https://a.shop.example/"], "authorization_details_types": ["account_opening"]}`:               {"invalid_client_metadata", "it allows: none"},
-		`{"grant_types": ["` + client.DeviceCode + `"], "sector_identifier_uri": "https://bank.shop.example/anything.js"}`: {"invalid_client_metadata", "has no use without redirect_uris"},
+		`{"redirect_uris": ["https://evil.example/cb"]}`:                                                                                   {"invalid_redirect_uri", "is not under the domain shop.example"},
+		`{"redirect_uris": ["https://a.shop.example/"], "post_logout_redirect_uris": ["https://evil.example/"]}`:                           {"invalid_client_metadata", "is not under the domain"},
+		`{"redirect_uris": ["https://a.shop.example/"], "sector_identifier_uri": "https://evil.example/list.json"}`:                        {"invalid_client_metadata", "is not under the domain"},
+		`{"redirect_uris": ["https://a.shop.example/"], "backchannel_logout_uri": "https://evil.example/out"}`:                             {"invalid_client_metadata", "is not under the domain"},
+		`{"redirect_uris": ["https://a.shop.example/"], "grant_types": ["authorization_code", "client_credentials"]}`:                      {"invalid_client_metadata", "'client_credentials' is not possible with this invitation"},
+		`{"redirect_uris": ["https://a.shop.example/"], "authorization_details_types": ["account_opening"]}`:                               {"invalid_client_metadata", "it allows: none"},
+		`{"grant_types": ["` + client.DeviceCode + `"], "sector_identifier_uri": "https://bank.shop.example/anything.js"}`:                 {"invalid_client_metadata", "has no use without redirect_uris"},
+		`{"grant_types": ["` + client.DeviceCode + `"], "redirect_uris": [], "sector_identifier_uri": "https://bank.shop.example/a.json"}`: {"invalid_client_metadata", "has no use without redirect_uris"},
 	} {
 		if code, description := misfit(t, metadata, named); code != want[0] || !strings.Contains(description, want[1]) {
 			t.Errorf("%s: %s, %s", metadata, code, description)
@@ -140,6 +141,22 @@ func TestNothingThatAClientSaysOfItselfLeadsPeopleElsewhere(t *testing.T) {
 	c = fromMetadata(t, `{"grant_types": ["`+client.DeviceCode+`"], "client_uri": "https://gov.example/"}`, func(t *client.Template) { t.GrantTypes = []string{client.DeviceCode} })
 	if c.Domain != "dyn-1" || c.HomeURI != "" || c.Sector() != "dyn-1" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// Whose sub a client gets, and under which domain people see it, follows from where the code is
+// delivered. An application receives it at an address that no host vouches for.
+func TestApplicationIsNotKnownByAHostThatItOnlyWrites(t *testing.T) {
+	t.Parallel()
+	for _, uris := range []string{`"vn.evil.app://bank.example/cb"`, `"vn.evil.app:/cb", "vn.evil.app://bank.example/cb"`, `"http://127.0.0.1/cb"`, `"http://localhost/cb"`, `"http://[::1]/cb", "vn.evil.app:/cb"`} {
+		c := fromMetadata(t, `{"application_type": "native", "token_endpoint_auth_method": "none", "client_uri": "https://bank.example/", "redirect_uris": [`+uris+`]}`)
+		if c.Sector() != "dyn-1" || c.Domain != "dyn-1" || c.HomeURI != "" {
+			t.Errorf("%s: sub is made for %s, people see %s, %s", uris, c.Sector(), c.Domain, c.HomeURI)
+		}
+	}
+	mixed := `{"application_type": "native", "redirect_uris": ["https://bank.example/cb", "vn.evil.app:/cb"]}`
+	if code, description := misfit(t, mixed); code != "invalid_client_metadata" || !strings.Contains(description, "sector_identifier") {
+		t.Errorf("%s: %s, %s", mixed, code, description)
 	}
 }
 
