@@ -97,6 +97,9 @@ func (e explained) Link() string {
 	return strings.TrimSuffix("https://www.rfc-editor.org/rfc/rfc"+m[1]+"#section-"+m[2], "#section-")
 }
 
+// Parts of the code are where a narrow screen may break it.
+func (e explained) Parts() []string { return strings.SplitAfter(e.Code, "_") }
+
 type errorsPage struct{ Groups []shownGroup }
 
 type shownGroup struct {
