@@ -79,13 +79,13 @@ func welcome(w io.Writer, s *stage.Stage, o stage.Options) {
   National e-ID demo: all people and data are invented.
 
   portal    %s
-  airline   %s      gate  %s
+  airline   %s      gate  %s      kiosk  %s/kiosk
   bank      %s
   provider  %s    (my account, QR: %s/qr)
   messages  %s/demo/outbox    (codes that would go by SMS)
 
   sign in as (number / password / passcode):
-`, f.URLs["portal"], f.URLs["airline"], f.URLs["gate"], f.URLs["bank"], f.Issuer, f.Issuer, f.Issuer)
+`, f.URLs["portal"], f.URLs["airline"], f.URLs["gate"], f.URLs["airline"], f.URLs["bank"], f.Issuer, f.Issuer, f.Issuer)
 	for _, p := range f.People {
 		if p.Key == "M1" || p.Key == "M2" {
 			fmt.Fprintf(w, "    level %d   %s  %s  %s   %s\n", p.Level, p.Number, p.Password, p.Passcode, p.Name)

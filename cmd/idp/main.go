@@ -4,7 +4,7 @@
 //	idp sandbox         the demo for engineers of relying parties: answers of their choice
 //	idp serve           the provider; -h is the manual of its settings
 //	idp migrate         bring the database schema up to date
-//	idp client ...      the register of relying parties: apply, list, check, invite
+//	idp client ...      the register of relying parties: apply, list, check, invite ...
 //	idp audit verify    is the audit trail whole
 //	idp version
 package main
@@ -51,7 +51,7 @@ var commands = map[string]command{
 	"sandbox": {trySandbox, "the demo for engineers: chosen answers, people that are put back"},
 	"serve":   {serve, "run the provider (-h: all settings)"},
 	"migrate": {migrate, "bring the database schema up to date"},
-	"client":  {clients, "register of relying parties: apply -f FILE, list, check ID, invite -f FILE"},
+	"client":  {clients, "register of relying parties: apply, list, check, invite, invitations, uninvite"},
 	"audit":   {auditTrail, "verify: is the audit trail whole"},
 	"version": {printVersion, "print the version"},
 }
