@@ -99,11 +99,15 @@ func (i Inspector) keys(ctx context.Context, http *http.Client, c *client.Client
 	return findings
 }
 
-// origins are the hosts that browsers are sent to; schemes of native applications have none.
+// origins are the hosts that browsers are sent to. Native applications have none: neither a scheme
+// of theirs nor a port of the person's own machine (RFC 8252, section 7) can be tried from here.
 func origins(c *client.Client) []string {
 	var all []string
 	for _, address := range slices.Concat(c.RedirectURIs, c.PostLogoutRedirectURIs) {
 		u, err := url.Parse(address)
+		if err == nil && c.ApplicationType == client.Native && u.Scheme == "http" { // loopback, or it is not registered
+			continue
+		}
 		if err == nil && (u.Scheme == "https" || u.Scheme == "http") && !slices.Contains(all, u.Scheme+"://"+u.Host) {
 			all = append(all, u.Scheme+"://"+u.Host)
 		}

@@ -145,6 +145,13 @@ func TestWhatIsWrongAtAPartyIsFoundAndNamed(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a native application listens on the person's own machine", func(t *testing.T) {
+		t.Parallel()
+		native := client.Client{ApplicationType: client.Native, RedirectURIs: []string{"http://127.0.0.1/callback", "http://[::1]/callback", "example.app:/callback"}}
+		if all := inspector.Inspect(context.Background(), &native); len(all) > 0 {
+			t.Errorf("tried from here: %v", all)
+		}
+	})
 	t.Run("answers without leading to us", func(t *testing.T) {
 		t.Parallel()
 		wantFinding(t, inspector.Inspect(context.Background(), &client.Client{InitiateLogin: s.URL + "/ok"}), "initiate_login_uri", "not with a redirect", false)
