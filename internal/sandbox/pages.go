@@ -3,9 +3,11 @@ package sandbox
 import (
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
+	"strings"
 	"sync"
 
 	"eid.example/idp/internal/client"
@@ -58,21 +60,51 @@ func (s *Sandbox) Routes(site *web.Site, local func(web.Handler) web.Handler) []
 			return web.JSON(w, http.StatusOK, s.list())
 		})},
 	}
-	for path, job := range map[string]func(*http.Request, order) error{
-		"answers": func(_ *http.Request, o order) error { return s.choose(o.Answer) },
-		"clear":   func(*http.Request, order) error { s.clear(); return nil },
-		"reset": func(r *http.Request, _ order) error {
+	for path, j := range map[string]job{
+		"answers": {func(_ *http.Request, o order) error { return s.choose(o.Answer) }, s.choices},
+		"clear":   {func(*http.Request, order) error { s.clear(); return nil }, nil},
+		"reset": {func(r *http.Request, _ order) error {
 			s.clear()
 			return s.world.Restore(r.Context())
-		},
-		"keys":      func(r *http.Request, _ order) error { return s.world.RotateKeys(r.Context()) },
-		"logout":    func(r *http.Request, o order) error { return s.world.SignOut(r.Context(), o.Person) },
-		"registers": func(r *http.Request, o order) error { return s.world.Behave(r.Context(), o.Mode) },
+		}, nil},
+		"keys":      {func(r *http.Request, _ order) error { return s.world.RotateKeys(r.Context()) }, nil},
+		"logout":    {func(r *http.Request, o order) error { return s.world.SignOut(r.Context(), o.Person) }, s.persons},
+		"registers": {func(r *http.Request, o order) error { return s.world.Behave(r.Context(), o.Mode) }, registerModes},
 	} {
-		routes = append(routes, web.Route{Pattern: "POST /sandbox/" + path, Kind: web.API, Handler: local(s.carryOut(path, job))})
+		routes = append(routes, web.Route{Pattern: "POST /sandbox/" + path, Kind: web.API, Handler: local(s.carryOut(path, j))})
 	}
 	return routes
 }
+
+// job is one thing that can be asked for, and in words what would have been right.
+type job struct {
+	do    func(*http.Request, order) error
+	right func() string // nil: nothing can be wrong
+}
+
+func (s *Sandbox) choices() string {
+	var b strings.Builder
+	b.WriteString("an object with client_id, which may be left out")
+	for _, id := range s.world.Clients() {
+		fmt.Fprintf(&b, ", %s", id)
+	}
+	b.WriteString("; endpoint and answer")
+	for _, o := range offers {
+		fmt.Fprintf(&b, ", %s: %s", o.Endpoint, strings.Join(o.Answers, " "))
+	}
+	fmt.Fprintf(&b, "; until, %s or %s", once, cleared)
+	return b.String()
+}
+
+func (s *Sandbox) persons() string {
+	b := "an object with person, one of"
+	for _, p := range s.world.People() {
+		b += " " + p.Key
+	}
+	return b
+}
+
+func registerModes() string { return "an object with mode, one of " + strings.Join(modes, " ") }
 
 // order is what a program or a form of the page asks for.
 type order struct {
@@ -81,15 +113,27 @@ type order struct {
 	Mode   string `json:"mode"`
 }
 
+// refusal tells an engineer what would have been right.
+type refusal struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
+}
+
 // carryOut does what is asked: a program that sends JSON, or nothing, is told the answers that are
 // chosen now; a form goes back to the page.
-func (s *Sandbox) carryOut(what string, job func(*http.Request, order) error) web.Handler {
+func (s *Sandbox) carryOut(what string, j job) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		o, form, err := readOrder(r)
-		if err != nil {
-			return err
+		if err == nil {
+			err = j.do(r, o)
 		}
-		if err := job(r, o); err != nil {
+		switch {
+		case err == nil:
+		case j.right != nil && errors.Is(err, fault.Invalid):
+			return web.JSON(w, http.StatusBadRequest, refusal{"invalid", "this takes " + j.right()})
+		case j.right != nil && errors.Is(err, fault.NotFound):
+			return web.JSON(w, http.StatusNotFound, refusal{"not_found", "this takes " + j.right()})
+		default:
 			return fmt.Errorf("sandbox: %s: %w", what, err)
 		}
 		if form {

@@ -26,16 +26,18 @@ func open(t *testing.T) *idptest.IDP {
 }
 
 // call sends JSON as curl does.
-func call(t *testing.T, idp *idptest.IDP, method, path, body string, want int) {
+func call(t *testing.T, idp *idptest.IDP, method, path, body string, want int) map[string]any {
 	t.Helper()
 	req, err := http.NewRequest(method, idp.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if status, _, answer := idp.Do(req); status != want {
+	status, _, answer := idp.Do(req)
+	if status != want {
 		t.Fatalf("%s %s %s: %d %v, want %d", method, path, body, status, answer, want)
 	}
+	return answer
 }
 
 func choose(t *testing.T, idp *idptest.IDP, client, endpoint, answer, until string) {
@@ -306,14 +308,23 @@ func TestPageChoosesAndClears(t *testing.T) {
 func TestNonsenseIsRefused(t *testing.T) {
 	t.Parallel()
 	idp := open(t)
-	for body, want := range map[string]int{
-		`{"endpoint": "token", "answer": "access_denied"}`:               400,
-		`{"endpoint": "jwks", "answer": "slow"}`:                         400,
-		`{"endpoint": "token", "answer": "slow", "until": "noon"}`:       400,
-		`{"client_id": "nobody", "endpoint": "token", "answer": "slow"}`: 404,
-		`[]`: 400, `{`: 400, `{"endpoint": 5}`: 400,
+	for _, c := range []struct {
+		path, body string
+		status     int
+		says       string // what would have been right
+	}{
+		{"answers", `{"endpoint": "token", "answer": "access_denied"}`, 400, "token: invalid_grant"},
+		{"answers", `{"endpoint": "jwks", "answer": "slow"}`, 400, "userinfo: invalid_token"},
+		{"answers", `{"endpoint": "token", "answer": "slow", "until": "noon"}`, 400, "once or cleared"},
+		{"answers", `{"client_id": "nobody", "endpoint": "token", "answer": "slow"}`, 404, "demo-portal"},
+		{"answers", `[]`, 400, "an object"}, {"answers", `{`, 400, "an object"}, {"answers", `{"endpoint": 5}`, 400, "endpoint"},
+		{"logout", `{"person": "M99"}`, 404, "M1 M2"}, {"logout", ``, 404, "person"},
+		{"registers", `{"mode": "sideways"}`, 400, "ok down"}, {"registers", `{`, 400, "mode"},
 	} {
-		call(t, idp, "POST", "/sandbox/answers", body, want)
+		said := call(t, idp, "POST", "/sandbox/"+c.path, c.body, c.status)
+		if words, _ := said["error_description"].(string); !strings.Contains(words, c.says) {
+			t.Errorf("%s %s: %v, without %q", c.path, c.body, said, c.says)
+		}
 	}
 }
 
