@@ -104,8 +104,8 @@ type errorsPage struct{ Groups []shownGroup }
 
 type shownGroup struct {
 	errorGroup
-	Title, Lead string
-	Entries     []shownError
+	Title, Lead, Seen string
+	Entries           []shownError
 }
 
 type shownError struct {
@@ -119,14 +119,10 @@ func (p *Provider) showErrors(w http.ResponseWriter, r *http.Request) error {
 	page := errorsPage{}
 	for _, g := range explanations {
 		key := "catalogue." + g.Key + "."
-		group := shownGroup{errorGroup: g, Title: p.pages.Text(r, key+"title"), Lead: p.pages.Text(r, key+"lead")}
+		group := shownGroup{errorGroup: g, Title: p.pages.Text(r, key+"title"), Lead: p.pages.Text(r, key+"lead"), Seen: p.pages.Text(r, key+"seen")}
 		for _, e := range g.Errors {
-			shown := shownError{explained: e, Anchor: g.Key + "-" + e.Code, When: p.pages.Text(r, key+e.Code+".when"),
-				Do: p.pages.Text(r, key+e.Code+".do"), Seen: p.pages.Text(r, key+e.Code+".seen")}
-			if shown.Seen == "" {
-				shown.Seen = p.pages.Text(r, key+"seen")
-			}
-			group.Entries = append(group.Entries, shown)
+			group.Entries = append(group.Entries, shownError{explained: e, Anchor: g.Key + "-" + e.Code, When: p.pages.Text(r, key+e.Code+".when"),
+				Do: p.pages.Text(r, key+e.Code+".do"), Seen: p.pages.Text(r, key+e.Code+".seen")})
 		}
 		page.Groups = append(page.Groups, group)
 	}
