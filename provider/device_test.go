@@ -465,7 +465,10 @@ func TestDeviceWarning(t *testing.T) {
 		if p := b.Post("/device", url.Values{"user_code": {" - "}}); p.Status != http.StatusUnprocessableEntity || !p.Has("error") {
 			t.Errorf("an empty code: %d %s", p.Status, p.Text())
 		}
-		wantPage(t, "a code that is too long", b.Post("/device", url.Values{"user_code": {strings.Repeat("B", 100)}}))
+		long := strings.Repeat("B", 100)
+		if p := b.Post("/device", url.Values{"user_code": {long}}); p.Status != http.StatusUnprocessableEntity || !p.Has("user-code-error") || strings.Contains(p.Body, long) {
+			t.Errorf("a code that is too long: %d %s", p.Status, p.Text())
+		}
 		k.refused("nothing of it decides", "authorization_pending")
 	}
 }

@@ -90,7 +90,7 @@ func (p *Provider) takeDevice(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	form, err := readForm(r)
-	if err != nil || twice(form) || len(form.Get("user_code")) > 64 {
+	if err != nil || twice(form) {
 		return p.refusePage("request", err)
 	}
 	typed := form.Get("user_code")
@@ -100,6 +100,10 @@ func (p *Provider) takeDevice(w http.ResponseWriter, r *http.Request) error {
 	}
 	if spoken(typed) == "" {
 		return refuse(http.StatusUnprocessableEntity, "device.error.empty")
+	}
+	if len(typed) > 64 { // no code, whatever it is: not worth looking up, nor showing again
+		typed = ""
+		return refuse(http.StatusUnprocessableEntity, "device.error.wrong")
 	}
 	q, allowed, err := p.guess(r.Context(), holder, typed)
 	switch {
