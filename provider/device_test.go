@@ -460,7 +460,11 @@ func TestDeviceWarning(t *testing.T) {
 		if p := idp.Browser().Get(page.URL.RequestURI()); !p.Has("login-form") {
 			t.Errorf("a stranger sees %s", p.Text())
 		}
-		wantPage(t, "an invented handle", b.Get("/device/confirm?posted="+strings.Repeat("c", 43)))
+		gone := b.Get("/device/confirm?posted=" + strings.Repeat("c", 43))
+		wantPage(t, "an invented handle, or one that has expired", gone)
+		if !strings.Contains(gone.Body, `href="/device"`) {
+			t.Errorf("no way to another code: %s", gone.Text())
+		}
 		wantPage(t, "no action", b.Post(page.URL.RequestURI(), url.Values{}))
 		if p := b.Post("/device", url.Values{"user_code": {" - "}}); p.Status != http.StatusUnprocessableEntity || !p.Has("error") {
 			t.Errorf("an empty code: %d %s", p.Status, p.Text())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -153,14 +154,22 @@ func (p *Provider) atConfirm(w http.ResponseWriter, r *http.Request) (q *request
 		return nil, false, err
 	}
 	values, err := p.takePosted(r, r.URL.Query().Get("posted"))
+	if errors.Is(err, fault.Expired) {
+		return nil, false, p.codeGone(err)
+	}
 	if err != nil {
 		return nil, false, err
 	}
 	q, err = p.deviceRequest(r.Context(), values.Get("user_code"))
 	if err == nil && q == nil {
-		err = p.refusePage("device", fault.Expired)
+		err = p.codeGone(fault.Expired)
 	}
 	return q, err == nil, err
+}
+
+// codeGone leads to the page for another code: the person came from a device, not from a service.
+func (p *Provider) codeGone(err error) error {
+	return &web.Problem{Status: http.StatusBadRequest, Key: "authorize.device", Link: "/device", Err: err, Pages: p.pages}
 }
 
 // showConfirm says which service the device belongs to, and warns: a code that somebody sent is the
@@ -227,7 +236,7 @@ func (p *Provider) declineDevice(w http.ResponseWriter, r *http.Request, q *requ
 func (p *Provider) settleDevice(w http.ResponseWriter, r *http.Request, q *request, page string, key expiring.Key, value []byte, grace time.Duration) error {
 	left := q.Device.Expires.Sub(p.Now())
 	if left <= 0 {
-		return p.refusePage("device", fault.Expired)
+		return p.codeGone(fault.Expired)
 	}
 	if q.kept {
 		mine, err := p.Values.Claim(r.Context(), expiring.Request.Of(q.ID), p.Lifetimes.Code)
@@ -243,7 +252,7 @@ func (p *Provider) settleDevice(w http.ResponseWriter, r *http.Request, q *reque
 		return err
 	}
 	if !claimed.First {
-		return p.refusePage("device", fault.Expired)
+		return p.codeGone(fault.Expired)
 	}
 	if err := p.Values.Put(r.Context(), key, value, left+grace); err != nil {
 		return err
