@@ -184,3 +184,44 @@ func TestANewPasswordEndsTheOtherSessionsAndForgetsWrongOnes(t *testing.T) {
 		}
 	})
 }
+
+func TestANewPasswordLeavesEverythingElseAlone(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		a, now := enrolled(t, e, "M1"), e.Now().UTC().Truncate(time.Microsecond)
+		_, foreign := granted(t, e, 50)
+		_, err := e.Store.Redeem(t.Context(), "c", foreign, true, now, about(foreign.Account, audit.TokensIssued, now))
+		ok(t, err)
+		for _, sid := range []account.SessionID{"here", "over"} {
+			ok(t, e.Store.StartSignIn(t.Context(), signIn(a.ID, sid, now), about(a.ID, audit.SignedIn, now)))
+		}
+		ok(t, e.Store.EndSignIn(t.Context(), a.ID, "over", now, about(a.ID, audit.SignedOut, now)))
+		others := []signin.Try{{Who: "hmac", Kind: signin.TriesCode}, {Who: "somebody", Kind: signin.TriesPassword}}
+		for _, try := range others {
+			_, err := e.Store.ReserveTry(t.Context(), try, ten, now)
+			ok(t, err)
+		}
+		later := now.Add(time.Minute)
+		ok(t, e.Store.SetPassword(t.Context(), signin.NewPassword{Account: a.ID, PHC: "$new", At: later, Keep: "here", Who: "hmac"}, about(a.ID, audit.PasswordChanged, later)))
+
+		if secrets, err := e.Store.CredentialsOf(t.Context(), a.ID); err != nil || !secrets.PasswordAt.Equal(later) {
+			t.Errorf("the age of the password counts from %v, %v; want %v", secrets.PasswordAt, err, later)
+		}
+		for _, try := range others {
+			if state, err := e.Store.TryState(t.Context(), try); err != nil || state.Streak != 1 {
+				t.Errorf("%v after the change: %d, %v; want 1", try, state.Streak, err)
+			}
+		}
+		list, err := e.Store.SignInsOf(t.Context(), a.ID, now.Add(-time.Hour))
+		ok(t, err)
+		for _, s := range list {
+			want := map[account.SessionID]time.Time{"here": {}, "over": now}[s.Session]
+			if !s.Ended.Equal(want) {
+				t.Errorf("session %s ended %v, want %v", s.Session, s.Ended, want)
+			}
+		}
+		if _, _, err := e.Store.Rotate(t.Context(), foreign.ID, 0, foreign.Client, later, 10*time.Second, time.Hour, false); err != nil {
+			t.Errorf("a refresh token of somebody else: %v", err)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -166,6 +167,27 @@ func asOwner(t *testing.T, db sqldb.DB, text string) {
 	if _, err := db.Exec(t.Context(), text); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestTheChainHasTheOrderOfTheRowsAndIsReadOnFromAPlace(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		for _, request := range []string{"1", "2", "3"} {
+			recordEvent(t, e.Store, e.Now(), "a1", request)
+		}
+		sealAll(t, e.Store)
+		for after, want := range [][]string{{"1", "2", "3"}, {"2", "3"}, {"3"}, nil} {
+			rows, err := e.Store.AuditRows(t.Context(), int64(after), 10)
+			ok(t, err)
+			var got []string
+			for _, r := range rows {
+				got = append(got, r.Event.Request)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("after place %d: %q, want %q", after, got, want)
+			}
+		}
+	})
 }
 
 func TestRowsAreSealedWithinASecondAndCheckpointsAreWrittenHourly(t *testing.T) {

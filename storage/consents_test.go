@@ -146,6 +146,31 @@ func TestLatestIsTheNewestOfEachPurpose(t *testing.T) {
 	})
 }
 
+func TestANewerConsentReplacesTheOneBeforeItAndNoOther(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		now := e.Now().UTC().Truncate(time.Microsecond)
+		at := func(seconds int) time.Time { return now.Add(time.Duration(seconds) * time.Second) }
+		airline := given("airline", now)
+		airline.Client = "airline" // which has a purpose of the same name
+		share := given("share", now)
+		share.Share = true
+		record(t, e.Store, airline)
+		record(t, e.Store, share)
+		for i, id := range []string{"first", "second", "third"} {
+			record(t, e.Store, given(id, at(i)))
+		}
+		all, err := e.Store.Grants(t.Context(), "a1")
+		ok(t, err)
+		want := map[string]time.Time{"first": at(1), "second": at(2)}
+		for _, g := range all {
+			if !g.ReplacedAt.Equal(want[g.ID]) {
+				t.Errorf("%s was replaced %v, want %v", g.ID, g.ReplacedAt, want[g.ID])
+			}
+		}
+	})
+}
+
 func TestOneRecordHoweverOftenAFormIsSent(t *testing.T) {
 	t.Parallel()
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
@@ -309,6 +334,10 @@ func TestPagesOfUsesMissNone(t *testing.T) {
 	t.Parallel()
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
 		start := e.Now().UTC().Truncate(time.Microsecond)
+		for i := range 10 {
+			u := consent.Use{At: start.Add(time.Duration(i-5) * time.Second), Account: "a2", Token: fmt.Sprint("foreign ", i)}
+			ok(t, e.Store.Used(t.Context(), u))
+		}
 		for i := range 25 { // five at each moment, so that a page would end in the middle of one
 			u := consent.Use{At: start.Add(-time.Duration(i/5) * time.Second), Account: "a1", Token: fmt.Sprint(i)}
 			if err := e.Store.Used(t.Context(), u); err != nil {

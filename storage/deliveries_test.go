@@ -113,11 +113,86 @@ func TestARedemptionDuringTheEndIsNotForgotten(t *testing.T) {
 		}
 		due(t, e)
 		redeemIn(t, e, f, "s", "rp2")
+		join(t, e, f, "goes on", "rp2")
 		if err := e.Store.QueueLate(t.Context(), e.Now(), e.Now().Add(-time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		if got := due(t, e); !slices.Equal(got, []string{"rp2 s"}) {
 			t.Errorf("late: %q", got)
+		}
+	})
+}
+
+func TestWhoJoinsInTheMomentOfTheEndIsToldOnce(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		holder, f := granted(t, e, 1)
+		join(t, e, f, "s")
+		at := e.Now().UTC().Truncate(time.Microsecond)
+		f.Session = "s"
+		_, err := e.Store.Redeem(t.Context(), "code", f, false, at, event(e))
+		ok(t, err)
+		ok(t, e.Store.EndSignIn(t.Context(), holder.ID, "s", at, event(e)))
+		told, err := e.Store.ClaimDeliveries(t.Context(), at, at.Add(time.Minute), 10, 10, nil)
+		ok(t, err)
+		if len(told) != 1 {
+			t.Fatalf("told: %+v", told)
+		}
+		ok(t, e.Store.SettleDelivery(t.Context(), told[0], event(e)))
+		ok(t, e.Store.End(t.Context(), revocation.End{Account: holder.ID, At: at.Add(time.Second)}, event(e)))
+		if again := due(t, e); len(again) != 0 {
+			t.Errorf("told again: %q", again)
+		}
+	})
+}
+
+func TestAWithdrawalIsTheBusinessOfItsHolderAndNotOfASharing(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		holder, f := granted(t, e, 1)
+		_, foreign := granted(t, e, 2)
+		join(t, e, f, "s", "rp")
+		join(t, e, foreign, "foreign", "rp")
+		share := given("share", e.Now())
+		share.Account, share.Client, share.Share = holder.ID, "rp", true
+		record(t, e.Store, share)
+		for _, step := range []struct {
+			id   string
+			told []string
+		}{{share.ID, nil}, {f.Consent, []string{"rp s"}}} {
+			_, err := e.Store.Withdraw(t.Context(), holder.ID, step.id, e.Now(), event(e))
+			ok(t, err)
+			if got := due(t, e); !slices.Equal(got, step.told) {
+				t.Errorf("withdrawn %s: told %q, want %q", step.id, got, step.told)
+			}
+		}
+	})
+}
+
+func TestTheOldestThatAreDueAreClaimedFirst(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		holder, f := granted(t, e, 1)
+		for session, c := range map[account.SessionID]client.ID{"s1": "rp", "s2": "rp", "s3": "rp", "s4": "rp2"} {
+			join(t, e, f, session, c)
+		}
+		now := e.Now()
+		for i, session := range []account.SessionID{"s1", "s2", "s3", "s4"} {
+			ok(t, e.Store.EndSignIn(t.Context(), holder.ID, session, now.Add(time.Duration(i)*time.Second), event(e)))
+		}
+		at := now.Add(10 * time.Second)
+		// The second time, those of the first wait for their next try and take nobody's place.
+		for _, want := range [][]account.SessionID{{"s1", "s4"}, {"s2", "s3"}} {
+			claimed, err := e.Store.ClaimDeliveries(t.Context(), at, at.Add(time.Minute), 2, 2, nil)
+			ok(t, err)
+			var got []account.SessionID
+			for _, d := range claimed {
+				got = append(got, d.Session)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("claimed %q, want %q", got, want)
+			}
 		}
 	})
 }
@@ -196,6 +271,34 @@ func TestADeliveryIsClaimedOnceUntilItsTimeIsOver(t *testing.T) {
 		}
 		if n := len(claim(e.Store, now.Add(time.Hour), 100, 100)); n != 30 {
 			t.Errorf("%d are due again, want 30", n)
+		}
+	})
+}
+
+func TestAClaimThatIsOverDecidesNothing(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		holder, f := granted(t, e, 1)
+		join(t, e, f, "s", "rp")
+		now := e.Now()
+		ok(t, e.Store.EndSignIn(t.Context(), holder.ID, "s", now, event(e)))
+		claim := func(minutes int) []provider.Delivery {
+			at := now.Add(time.Duration(minutes) * time.Minute)
+			claimed, err := e.Store.ClaimDeliveries(t.Context(), at, at.Add(time.Minute), 10, 10, nil)
+			ok(t, err)
+			return claimed
+		}
+		first, second := claim(0), claim(1)
+		if len(first) != 1 || len(second) != 1 {
+			t.Fatalf("claimed %+v, then %+v", first, second)
+		}
+		ok(t, e.Store.PostponeDelivery(t.Context(), first[0], now))
+		if again := claim(1); len(again) != 0 {
+			t.Errorf("two send it at once: %+v", again)
+		}
+		ok(t, e.Store.SettleDelivery(t.Context(), first[0], event(e)))
+		if third := claim(2); len(third) != 1 || third[0].Tries != 3 {
+			t.Errorf("the third try: %+v", third)
 		}
 	})
 }

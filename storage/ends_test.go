@@ -110,6 +110,22 @@ func TestARowThatBecomesVisibleLateIsSeen(t *testing.T) {
 	})
 }
 
+func TestAnInstanceThatStartsSeesARowThatBecomesVisibleLater(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		now := e.Now()
+		visible := func(id int64, session account.SessionID) {
+			t.Helper()
+			_, err := e.DB.Exec(t.Context(), `INSERT INTO ends (id, at, account_id, consent_id, session_id, family_id) VALUES ($1, $2, '', '', $3, '')`, id, now, session)
+			ok(t, err)
+		}
+		visible(1000, "early")
+		f := follow(t, e)
+		visible(999, "late")
+		eventually(t, func() bool { return f.Ended(revocation.Bearer{Session: "late", IssuedAt: now}) })
+	})
+}
+
 func TestAnInstanceThatCannotFollowSaysSo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,6 +161,9 @@ func TestOldEndsAreForgotten(t *testing.T) {
 		passes(revocation.Kept - time.Hour)
 		if !f.Ended(bearer) {
 			t.Error("forgotten too early")
+		}
+		if rows(t, e.DB, `SELECT COUNT(*) FROM ends`) != 1 {
+			t.Error("an instance that starts now would not learn of it")
 		}
 		passes(time.Hour)
 		if f.Ended(bearer) {

@@ -70,6 +70,25 @@ func TestInvitationComesBackAsItWasStored(t *testing.T) {
 	})
 }
 
+func TestInvitationsAreListedNewestFirst(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		for hours, id := range []string{"b", "c", "a"} {
+			i := client.Invitation{ID: id, Registrations: 1, CreatedAt: registeredAt.Add(time.Duration(hours) * time.Hour), ExpiresAt: registeredAt.AddDate(1, 0, 0)}
+			ok(t, e.Store.Invite(t.Context(), "hash of "+id, i, registering(audit.ClientInvited, "")))
+		}
+		all, err := e.Store.Invitations(t.Context())
+		ok(t, err)
+		var ids []string
+		for _, i := range all {
+			ids = append(ids, i.ID)
+		}
+		if diff := cmp.Diff([]string{"a", "c", "b"}, ids); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestOneUseInvitationRegistersOneClientUnderAnyParallelism(t *testing.T) {
 	t.Parallel()
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {

@@ -139,6 +139,45 @@ func TestAnHourWithoutTriesStartsAnewButTheStreakStays(t *testing.T) {
 	})
 }
 
+func TestTheHourWithoutTriesCountsFromTheLastOne(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		try, start := signin.Try{Who: "w", Kind: "password"}, e.Now()
+		reserve := func(minutes int, want bool) {
+			t.Helper()
+			if got, err := e.Store.ReserveTry(t.Context(), try, ten, start.Add(time.Duration(minutes)*time.Minute)); err != nil || got != want {
+				t.Fatalf("after %d minutes: %v %v, want %v", minutes, got, err, want)
+			}
+		}
+		for i := range 10 { // the tenth 90 minutes after the first, and never an hour without one
+			reserve(i*10, true)
+		}
+		reserve(149, false)
+	})
+}
+
+// The ordinary limit forgets a wait that has begun to grow after a day, not after an hour.
+func TestWaitsThatGrewAreForgottenAfterADayWithoutTries(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		growing := signin.Limit{Steps: []signin.Step{{From: 2, Wait: time.Hour}, {From: 3, Wait: 2 * time.Hour}}, Forget: time.Hour, Closed: 1 << 30}
+		for _, c := range []struct {
+			quiet time.Duration
+			free  bool
+		}{{24*time.Hour - time.Minute, false}, {24 * time.Hour, true}} {
+			try, at := signin.Try{Who: c.quiet.String(), Kind: "password"}, e.Now()
+			for _, pause := range []time.Duration{0, 0, c.quiet, time.Minute} {
+				at = at.Add(pause)
+				got, err := e.Store.ReserveTry(t.Context(), try, growing, at)
+				ok(t, err)
+				if want := pause != time.Minute || c.free; got != want {
+					t.Errorf("quiet for %s, a try %s later: %v, want %v", c.quiet, pause, got, want)
+				}
+			}
+		}
+	})
+}
+
 func TestTheMessageBudgetIsExact(t *testing.T) {
 	t.Parallel()
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
@@ -327,5 +366,24 @@ func TestATryThatWasRightIsGivenBackAndNoOther(t *testing.T) {
 		giveBack()
 		reserve(true)
 		reserve(false)
+	})
+}
+
+func TestWhatIsGivenBackIsOneTryOfOneCount(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		here, there := signin.Try{Who: "w", Kind: "device", Scope: "here"}, signin.Try{Who: "w", Kind: "device", Scope: "there"}
+		for _, try := range []signin.Try{here, there} {
+			_, err := e.Store.ReserveTry(t.Context(), try, ten, e.Now())
+			ok(t, err)
+		}
+		for range 2 { // the second time there is nothing left to give back
+			ok(t, e.Store.ReturnTry(t.Context(), here))
+		}
+		for try, want := range map[signin.Try]int{here: 0, there: 1} {
+			if state, err := e.Store.TryState(t.Context(), try); err != nil || state.Streak != want {
+				t.Errorf("%s: %d %v, want %d", try.Scope, state.Streak, err, want)
+			}
+		}
 	})
 }

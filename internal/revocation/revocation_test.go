@@ -17,6 +17,11 @@ func TestAnEndMatchesWhatItNamesAndNothingElse(t *testing.T) {
 		if !e.Matches(b) {
 			t.Errorf("%s does not end it", name)
 		}
+		then := b
+		then.IssuedAt = at
+		if !e.Matches(then) {
+			t.Errorf("%s does not end what was issued in that moment", name)
+		}
 		later := b
 		later.IssuedAt = at.Add(time.Nanosecond)
 		if e.Matches(later) {

@@ -167,6 +167,7 @@ func TestASignInFromANewBrowserIsAnnounced(t *testing.T) {
 		t.Fatalf("notice %+v", m)
 	}
 	phone.get("/account").want(200, "Có đăng nhập từ trình duyệt mới", "Không phải tôi")
+	thief.get("/account").want(200, "Có đăng nhập từ trình duyệt mới").lacks("Trình duyệt không xác định") // its own is no news to it
 
 	link := notMe.FindStringSubmatch(sent[1].Text)
 	if link == nil {
