@@ -7,10 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	"eid.example/idp/internal/fault"
 )
 
 // Secret is a client secret that was made just now: it is printed once and kept as a hash.
@@ -79,19 +76,4 @@ func newSecret() string {
 	var b [32]byte
 	rand.Read(b[:]) // never fails (since Go 1.24)
 	return base64.RawURLEncoding.EncodeToString(b[:])
-}
-
-// HashSecret returns a secret as clients.yaml wants it: sha256: and the base64url of its SHA-256.
-// Secrets that could be guessed are refused: less than 32 characters, or few different ones.
-// Errors wrap fault.Invalid.
-func HashSecret(secret string) (string, error) {
-	different := map[rune]bool{}
-	for _, r := range secret {
-		different[r] = true
-	}
-	if len(secret) < 32 || len(different) < 10 || strings.TrimSpace(secret) != secret {
-		return "", fmt.Errorf("a client secret has to be at least 32 random characters: %w", fault.Invalid)
-	}
-	sum := sha256.Sum256([]byte(secret))
-	return secretHash + base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }

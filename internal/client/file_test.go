@@ -301,6 +301,7 @@ func TestMistakesAreRefused(t *testing.T) {
 		"level 3":                        {add("minimum_level: 3"), "minimum_level", "from 1 to 2"},
 		"acr 5":                          {add("minimum_acr: 5"), "minimum_acr", "from 1 to 4"},
 		"unknown acr":                    {add("minimum_acr: gold"), "minimum_acr", "urn:vn:eid:acr:1"},
+		"max age beyond a session":       {add("default_max_age: 43201"), "default_max_age", "whole number"},
 		"max age as text":                {add(`default_max_age: "10m"`), "default_max_age", "whole number"},
 		"no purposes":                    {good[:strings.Index(good, "    purposes:")], "purposes", "at least one"},
 		"empty purposes":                 {good[:strings.Index(good, "    purposes:")] + "    purposes: []\n", "purposes", "empty list"},

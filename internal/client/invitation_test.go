@@ -48,7 +48,7 @@ func TestInvitationHasModestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	tpl := i.Template
-	if i.Registrations != 1 || tpl.Class != client.Portal || tpl.Name != (policy.Text{}) || tpl.Domain != "" || !tpl.RequirePKCE || tpl.MinimumLevel != 1 || tpl.MinimumACR != 1 ||
+	if i.Registrations != 1 || !i.ExpiresAt.Equal(today.AddDate(0, 0, 14)) || tpl.Class != client.Portal || tpl.Name != (policy.Text{}) || tpl.Domain != "" || !tpl.RequirePKCE || tpl.MinimumLevel != 1 || tpl.MinimumACR != 1 ||
 		!cmp.Equal(tpl.GrantTypes, []string{client.AuthorizationCode, client.RefreshToken}) || tpl.DetailTypes != nil {
 		t.Errorf("%+v", i)
 	}
@@ -58,6 +58,7 @@ func TestWrongInvitationsNameLineAndField(t *testing.T) {
 	t.Parallel()
 	for change, want := range map[string]string{
 		"class: bank":                                                "i.yaml:5: class: \"bank\" is not possible",
+		"registrations: 1001":                                        "i.yaml:5: registrations: has to be a whole number",
 		"registrations: 0":                                           "i.yaml:5: registrations: has to be a whole number",
 		"valid_days: 366":                                            "i.yaml:5: valid_days: has to be a whole number",
 		"client_id: shop":                                            "i.yaml:5: client_id: no such field",

@@ -105,6 +105,30 @@ func TestClassOfADynamicRegistrationIsThatOfItsInvitation(t *testing.T) {
 	}
 }
 
+func TestMinimumsOfTheInvitationAreThoseOfTheClient(t *testing.T) {
+	t.Parallel()
+	c := fromMetadata(t, `{"redirect_uris": ["https://shop.example/cb"]}`, func(t *client.Template) { t.MinimumLevel, t.MinimumACR = 2, 3 })
+	if c.MinimumLevel != 2 || c.MinimumACR != 3 {
+		t.Errorf("level %d, acr %d; want 2 and 3", c.MinimumLevel, c.MinimumACR)
+	}
+}
+
+func TestAClientThatAsksNobodyHasNoPurposes(t *testing.T) {
+	t.Parallel()
+	c := fromMetadata(t, `{"grant_types": ["client_credentials"]}`, func(t *client.Template) { t.GrantTypes = append(t.GrantTypes, client.ClientCredentials) })
+	if c.Purposes != nil {
+		t.Errorf("%+v", c.Purposes)
+	}
+}
+
+func TestDescriptionsOfProblemsHaveAnEnd(t *testing.T) {
+	t.Parallel()
+	wrong := strings.Repeat(`"http://shop.example/cb", `, 100)
+	if _, description := misfit(t, `{"redirect_uris": [`+strings.TrimSuffix(wrong, ", ")+`]}`); len(description) != 1000 {
+		t.Errorf("%d characters", len(description))
+	}
+}
+
 func TestInvitationBoundsWhatAClientRegisters(t *testing.T) {
 	t.Parallel()
 	named := func(t *client.Template) {
@@ -204,7 +228,7 @@ func TestProblemsOfMetadataBecomeTheErrorsOfRFC7591(t *testing.T) {
 func TestMetadataComeBackAsRegistered(t *testing.T) {
 	t.Parallel()
 	d := fromMetadata(t, `{"redirect_uris": ["https://a.shop.example/cb", "https://b.shop.example/cb"], "sector_identifier_uri": "https://shop.example/list.json",
-		"client_name#vi": "Cửa hàng", "client_name#en": "Shop", "client_uri": "https:\/\/shop.example\/", "logo_uri": "https://shop.example/logo.png",
+		"client_name#vi": "Cửa hàng", "client_name#en": "Shop", "client_uri": "https:\/\/shop.example\/", "policy_uri": "https://shop.example/policy", "tos_uri": "https://shop.example/terms", "logo_uri": "https://shop.example/logo.png",
 		"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://shop.example/jwks", "grant_types": ["authorization_code", "refresh_token"],
 		"userinfo_signed_response_alg": "RS256", "id_token_encrypted_response_alg": "ECDH-ES", "default_max_age": 90, "contacts": ["a@shop.example"],
 		"post_logout_redirect_uris": ["https://a.shop.example/bye"], "backchannel_logout_uri": "https://a.shop.example/out", "initiate_login_uri": "https://a.shop.example/in"}`)
@@ -222,7 +246,7 @@ func TestMetadataComeBackAsRegistered(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"client_id": "dyn-1", "application_type": "web", "subject_type": "pairwise", "response_types": ["code"],
 		"grant_types": ["authorization_code", "refresh_token"], "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://shop.example/jwks",
 		"redirect_uris": ["https://a.shop.example/cb", "https://b.shop.example/cb"], "post_logout_redirect_uris": ["https://a.shop.example/bye"],
-		"client_name": "Cửa hàng", "client_name#vi": "Cửa hàng", "client_name#en": "Shop", "client_uri": "https://shop.example/", "contacts": ["a@shop.example"],
+		"client_name": "Cửa hàng", "client_name#vi": "Cửa hàng", "client_name#en": "Shop", "client_uri": "https://shop.example/", "policy_uri": "https://shop.example/policy", "tos_uri": "https://shop.example/terms", "contacts": ["a@shop.example"],
 		"id_token_signed_response_alg": "RS256", "id_token_encrypted_response_alg": "ECDH-ES", "id_token_encrypted_response_enc": "A256GCM",
 		"userinfo_signed_response_alg": "RS256", "default_max_age": 90, "backchannel_logout_uri": "https://a.shop.example/out",
 		"backchannel_logout_session_required": true, "initiate_login_uri": "https://a.shop.example/in",
@@ -252,6 +276,9 @@ func TestRegisteredBankComesBackWhole(t *testing.T) {
 	}
 	if diff := cmp.Diff(first, fromMetadata(t, string(raw), forBanks)); diff != "" {
 		t.Error(diff)
+	}
+	if first.Metadata()["require_pushed_authorization_requests"] != true {
+		t.Error("its pushed requests are not told")
 	}
 	if first.Class != client.Regulated || first.JWKS == "" || first.DetailTypes == nil {
 		t.Errorf("%+v", first)
