@@ -267,6 +267,25 @@ func TestServersThatMisbehave(t *testing.T) {
 	}
 }
 
+func TestADocumentHasAtMost64KiB(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]error{64 << 10: nil, 64<<10 + 1: fault.Invalid} {
+		server := newPublisher(t, text(strings.Repeat(" ", size)))
+		if raw, err := newKeys(newClock(), server.guard()).Document(background, server.URL); !errors.Is(err, want) || want == nil && len(raw) != size {
+			t.Errorf("%d bytes: %d read, %v", size, len(raw), err)
+		}
+	}
+}
+
+func TestNobodyIsSentOurPasswordForAnAddress(t *testing.T) {
+	t.Parallel()
+	server := newPublisher(t, text("{}"))
+	address := strings.Replace(server.URL, "://", "://user:secret@", 1)
+	if _, err := newKeys(newClock(), server.guard()).Document(background, address); !errors.Is(err, clientkeys.ErrAddress) || server.calls.Load() != 0 {
+		t.Errorf("%v after %d calls", err, server.calls.Load())
+	}
+}
+
 // endless answers until the caller goes away.
 func endless(w http.ResponseWriter, _ *http.Request) {
 	for {
