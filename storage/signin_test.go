@@ -206,6 +206,12 @@ func TestTheMessageBudgetIsExact(t *testing.T) {
 		if did, _, err := e.Store.ReserveCode(t.Context(), "w", budget, first.Add(24*time.Hour)); err != nil || !did {
 			t.Fatalf("tomorrow: %v %v", did, err)
 		}
+		for minute, want := range []bool{true, true, false} {
+			at := first.Add(24*time.Hour + time.Duration(minute+1)*time.Minute)
+			if did, _, err := e.Store.ReserveCode(t.Context(), "w", budget, at); err != nil || did != want {
+				t.Errorf("tomorrow, message %d: %v %v", minute+2, did, err)
+			}
+		}
 	})
 }
 
@@ -264,6 +270,13 @@ func TestBrowsersBecomeFamiliar(t *testing.T) {
 		ok(t, e.Store.RaiseSignIn(t.Context(), "s", account.ACR2, about(a.ID, audit.SteppedUp, now)))
 		familiar(a.ID, signin.Proved)
 		familiar(b.ID, signin.Stranger)
+		again := signIn(a.ID, "s-again", now.Add(time.Hour))
+		again.Browser = "browser-s"
+		ok(t, e.Store.StartSignIn(t.Context(), again, about(a.ID, audit.SignedIn, now)))
+		if _, err := e.Store.SweepSignIns(t.Context(), now, now.Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		familiar(a.ID, signin.Proved) // it was in use an hour later
 	})
 }
 
@@ -281,6 +294,10 @@ func TestSignInsAreListedAndEndedByTheirHolderAlone(t *testing.T) {
 		ok(t, err)
 		if len(list) != 2 || list[0] != signIn(a.ID, "s2", now.Add(time.Second)) {
 			t.Fatalf("list: %+v", list)
+		}
+		ok(t, e.Store.RaiseSignIn(t.Context(), "s1", account.ACR2, about(a.ID, audit.SteppedUp, now)))
+		if list, err = e.Store.SignInsOf(t.Context(), a.ID, now); err != nil || len(list) != 1 || list[0].ACR == account.ACR2 {
+			t.Fatalf("later than s1, and after its step-up: %+v %v", list, err)
 		}
 		if found, err := e.Store.SignInByAlarm(t.Context(), "alarm-s1"); err != nil || found.Session != "s1" {
 			t.Fatalf("by alarm: %+v %v", found, err)
@@ -302,6 +319,11 @@ func TestSignInsAreListedAndEndedByTheirHolderAlone(t *testing.T) {
 		ok(t, e.Store.EndSignIns(t.Context(), a.ID, now.Add(time.Second), about(a.ID, audit.SignedOutAll, now)))
 		if !ends.Ended(revocation.Bearer{Account: a.ID, Session: "s2", IssuedAt: now.Add(time.Second)}) {
 			t.Fatal("s2 goes on after everything was ended")
+		}
+		list, err = e.Store.SignInsOf(t.Context(), a.ID, now.Add(-time.Hour))
+		ok(t, err)
+		if len(list) != 2 || !list[0].Ended.Equal(now.Add(time.Second)) || !list[1].Ended.Equal(now) {
+			t.Fatalf("each is listed as ended when it was: %+v", list)
 		}
 	})
 }
@@ -366,6 +388,26 @@ func TestATryThatWasRightIsGivenBackAndNoOther(t *testing.T) {
 		giveBack()
 		reserve(true)
 		reserve(false)
+	})
+}
+
+func TestARightOneClearsItsOwnCountAlone(t *testing.T) {
+	t.Parallel()
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		right := signin.Try{Who: "w", Kind: "password", Scope: "here"}
+		others := []signin.Try{{Who: "w", Kind: "password", Scope: "there"}, {Who: "w", Kind: "code", Scope: "here"}, {Who: "v", Kind: "password", Scope: "here"}}
+		for _, try := range append(others, right) {
+			_, err := e.Store.ReserveTry(t.Context(), try, ten, e.Now())
+			ok(t, err)
+		}
+		ok(t, e.Store.ClearTries(t.Context(), right))
+		for _, try := range append(others, right) {
+			state, err := e.Store.TryState(t.Context(), try)
+			ok(t, err)
+			if cleared := state.Streak == 0; cleared != (try == right) {
+				t.Errorf("%+v is cleared: %v", try, cleared)
+			}
+		}
 	})
 }
 
