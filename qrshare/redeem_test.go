@@ -34,6 +34,9 @@ func TestVerifierReceivesExactlyWhatWasAgreed(t *testing.T) {
 		if a.Level != account.LevelProved || a.ACR != account.ACR1.String() || a.Purpose != "lodging" || a.CardStatus != account.CardValid || a.ConsentID == "" {
 			t.Errorf("assertion says %+v", a)
 		}
+		if !a.AuthTime.Equal(signedInAt) {
+			t.Errorf("auth_time %v, want that of the sign-in, %v", a.AuthTime, signedInAt)
+		}
 		if len(a.Missing) != 0 {
 			t.Errorf("missing %v", a.Missing)
 		}
@@ -269,6 +272,22 @@ func TestForeignAttemptStandsInTheHoldersHistory(t *testing.T) {
 	}
 	if len(uses) != 1 || uses[0].Client != "airline" || uses[0].Refused != "foreign" {
 		t.Errorf("history has %+v", uses)
+	}
+}
+
+func TestTheLogNamesWhoPresentedACode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storagetest.Open(t))
+	ref := w.code("a-mau", "hotel", "lodging")
+	for _, step := range []struct {
+		verifier string
+		action   audit.Action
+	}{{"airline", audit.ShareRefused}, {"hotel", audit.ShareRedeemed}} {
+		w.redeem(step.verifier, ref)
+		rows, err := w.engine.Store.AuditOf(t.Context(), "a-mau", 0, 1)
+		if err != nil || len(rows) != 1 || rows[0].Event.Action != step.action || rows[0].Event.Actor != step.verifier {
+			t.Errorf("presented by %s: %+v %v", step.verifier, rows, err)
+		}
 	}
 }
 

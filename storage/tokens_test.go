@@ -116,6 +116,28 @@ func TestAGenerationMovesOnceAndIsTheSameForAMoment(t *testing.T) {
 	})
 }
 
+func TestARefreshEndsWithItsConsentHoweverOftenItIsUsed(t *testing.T) {
+	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
+		_, family := granted(t, e, 3)
+		now := e.Now().UTC().Truncate(time.Microsecond)
+		if _, err := e.Store.Redeem(t.Context(), "c", family, true, now, audit.Event{At: now, Action: audit.TokensIssued}); err != nil {
+			t.Fatal(err)
+		}
+		stored, err := e.Store.Family(t.Context(), family.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const idle = 90 * 24 * time.Hour // longer than the consent lasts
+		last := stored.Ends.Add(-time.Second)
+		if _, _, err := e.Store.Rotate(t.Context(), family.ID, 0, "rp", last, 10*time.Second, idle, false); err != nil {
+			t.Errorf("a second before the end: %v", err)
+		}
+		if _, _, err := e.Store.Rotate(t.Context(), family.ID, 1, "rp", stored.Ends, 10*time.Second, idle, false); !errors.Is(err, fault.NotFound) {
+			t.Errorf("at the end: %v", err)
+		}
+	})
+}
+
 func TestARefreshDiesOfEveryEnd(t *testing.T) {
 	storagetest.Engines(t, func(t *testing.T, e storagetest.Engine) {
 		for i, end := range []func(f provider.Family) revocation.End{
