@@ -326,9 +326,12 @@ func NewSecret() (secret string, hash []byte) {
 	return secret, sum[:]
 }
 
-// CheckName refuses a name that people would take for that of another registered client. Errors
-// are Problems.
+// CheckName refuses a name that people would take for that of another registered client, or, where
+// nobody has reviewed it, for ours. Errors are Problems.
 func (c *Client) CheckName(registered []Client) error {
+	if c.SelfNamed && slices.ContainsFunc(skeletons(*c), oursToTheEye) {
+		return Wrong("client_name", "people would take it for the name of the electronic identity itself")
+	}
 	if _, clash := lookAlike(*c, registered, []Registration{{Client: *c}}); clash {
 		return Wrong("client_name", "people cannot tell it from the name of a registered client")
 	}

@@ -327,6 +327,24 @@ func TestNameOfAnotherClientIsRefused(t *testing.T) {
 	}
 }
 
+// Only somebody whose name was reviewed may be called like us.
+func TestNobodyNamesItselfLikeTheElectronicIdentity(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"VNeID", "VNelD – Hỗ trợ", "vn e id", "Định danh điện tử quốc gia", "Trung tâm Dinh Danh Dien Tu", "National e-ID support"} {
+		c := client.Client{ID: "x", Name: policy.Text{VI: "Cửa hàng", EN: name}, SelfNamed: true}
+		if err := c.CheckName(nil); !errors.Is(err, fault.Invalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.SelfNamed = false
+		if err := c.CheckName(nil); err != nil {
+			t.Errorf("%s, reviewed: %v", name, err)
+		}
+	}
+	if err := (&client.Client{ID: "x", Name: policy.Text{VI: "Cửa hàng điện tử"}, SelfNamed: true}).CheckName(nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUpdateMayNotSayWhatTheProviderSays(t *testing.T) {
 	t.Parallel()
 	secret, hash := client.NewSecret()

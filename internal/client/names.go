@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -57,4 +58,12 @@ func Skeleton(name string) string {
 		}
 	}
 	return look.Replace(b.String())
+}
+
+// ours are names under which people know the electronic identity.
+var ours = []string{Skeleton("VNeID"), Skeleton("Định danh điện tử"), Skeleton("Electronic identity"), Skeleton("National e-ID")}
+
+// oursToTheEye reports whether people would take the name of that skeleton for ours.
+func oursToTheEye(skeleton string) bool {
+	return slices.ContainsFunc(ours, func(name string) bool { return strings.Contains(skeleton, name) })
 }
