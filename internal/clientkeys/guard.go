@@ -132,6 +132,8 @@ func Public(ip netip.Addr) bool {
 // get reads a document of a relying party. fault.Unavailable when its server does not answer as it
 // should, fault.Invalid when the address or the size of the answer are wrong.
 func get(ctx context.Context, client *http.Client, address string) ([]byte, error) {
+	ctx, done := context.WithTimeout(ctx, client.Timeout)
+	defer done()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("address: %w: %w", fault.Invalid, err)
@@ -152,6 +154,9 @@ func get(ctx context.Context, client *http.Client, address string) ([]byte, erro
 		return nil, fmt.Errorf("%s: status %d: %w", address, answer.StatusCode, fault.Unavailable)
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxDocument+1))
+	if err == nil {
+		err = ctx.Err() // a server that notices that we give up may end its half of an answer in good order
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w: %w", address, fault.Unavailable, err)
