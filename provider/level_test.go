@@ -2,11 +2,15 @@ package provider_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"eid.example/idp/internal/account"
+	"eid.example/idp/internal/client"
 	"eid.example/idp/internal/idptest"
+	"eid.example/idp/internal/notify"
 )
 
 // The three answers to an account whose level is too low, told by what the relying party asked.
@@ -67,6 +71,23 @@ func TestLevelTooLowForTheClient(t *testing.T) {
 			t.Errorf("asked twice: %v, then %v", back.Left, again.Left)
 		}
 	})
+}
+
+// Nobody gets a code by SMS for a service that their account does not suffice for.
+func TestLevelIsAskedForBeforeTheSecondFactor(t *testing.T) {
+	idp := one(t)
+	bank := addBank(t, idp, "bank1", func(c *client.Client) { c.MinimumLevel, c.MinimumACR = account.LevelProved, account.ACR2 })
+	for key, next := range map[string]string{"M2": "back-to-service", "M1": "otp"} {
+		who := idp.Person(key)
+		page := idp.Browser().Get(bank.push(bank.flow("openid profile"))).SignIn(who)
+		if !page.Has(next) {
+			t.Errorf("%s: no %s: %s", key, next, page.Text())
+		}
+		sent := slices.ContainsFunc(idp.Outbox.List(who.Phone, ""), func(m notify.Sent) bool { return m.Code != "" })
+		if sent != (next == "otp") {
+			t.Errorf("%s: a code was sent: %t", key, sent)
+		}
+	}
 }
 
 // An account that may not sign in learns why after the right password, and the service is told.

@@ -147,7 +147,8 @@ func (s *Service) admit(w http.ResponseWriter, r *http.Request, t target, holder
 	return s.enter(w, r, t, holder, known)
 }
 
-// enter establishes the session and goes on: to the second factor or back to whoever asked.
+// enter establishes the session and goes back to whoever asked, who alone decides what comes next: a
+// second factor is not asked of somebody who then learns that their account does not suffice.
 func (s *Service) enter(w http.ResponseWriter, r *http.Request, t target, holder account.Account, known bool) error {
 	err := s.establish(w, r, holder, known, t.Ask)
 	if errors.Is(err, fault.Conflict) { // locked since the password was checked
@@ -155,9 +156,6 @@ func (s *Service) enter(w http.ResponseWriter, r *http.Request, t target, holder
 	}
 	if err != nil {
 		return err
-	}
-	if t.Wanted() > account.ACR1 {
-		return web.Redirect(w, r, t.Here("/signin/code"))
 	}
 	return web.Redirect(w, r, t.Return)
 }

@@ -101,11 +101,16 @@ func (r *rig) start(adjust ...func(*signin.Deps)) {
 	r.t.Cleanup(r.server.Close)
 }
 
-// done stands for whoever asked for the sign-in: it tells what it got.
+// done stands for whoever asked for the sign-in: it asks for a second factor where it needs one, and
+// tells what it got.
 func (r *rig) done(w http.ResponseWriter, req *http.Request) error {
 	s, ok, err := r.service.Session(req)
 	if err != nil {
 		return err
+	}
+	flow := req.URL.Query().Get("flow")
+	if ok && s.ACR < r.flows.asks[flow].Wanted() {
+		return web.Redirect(w, req, "/signin/code?flow="+flow)
 	}
 	if ok {
 		io.WriteString(w, "done "+string(s.Account)+" "+s.ACR.String()+" "+strings.Join(s.AMR, ","))
@@ -150,6 +155,7 @@ func (f *flows) SignInAsk(_ *http.Request, flow string) (signin.Ask, error) {
 	if !ok {
 		return signin.Ask{}, fault.Expired
 	}
+	ask.Return += "?flow=" + flow
 	return ask, nil
 }
 
