@@ -83,10 +83,11 @@ func makeLoad() {
 // workers get ready, some at a time.
 func (l load) workers() ([]*worker, error) {
 	workers, errs := make([]*worker, l.Connections), make([]error, l.Connections)
+	spare := make(chan string, l.Count+l.Connections*l.Connections)
 	turns := make(chan struct{}, min(8, len(l.Numbers))) // who knows the password ten times at once is refused
 	var wg sync.WaitGroup
 	for i := range workers {
-		workers[i] = &worker{load: l, number: l.Numbers[i%len(l.Numbers)], cookies: map[string]string{},
+		workers[i] = &worker{load: l, number: l.Numbers[i%len(l.Numbers)], cookies: map[string]string{}, spare: spare,
 			transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 1}}
 		wg.Go(func() {
 			turns <- struct{}{}
@@ -135,9 +136,9 @@ type worker struct {
 	load
 	number    string
 	cookies   map[string]string
-	token     string   // access token
-	refresh   string   // the newest refresh token
-	spare     []string // tokens to be revoked
+	token     string      // access token
+	refresh   string      // the newest refresh token
+	spare     chan string // tokens to be revoked, of all workers: a quick one needs more of them
 	transport *http.Transport
 }
 
@@ -165,7 +166,7 @@ func (w *worker) prepare() (err error) {
 			if _, err = w.clientCredentials("service"); err != nil {
 				return err
 			}
-			w.spare = append(w.spare, w.token)
+			w.spare <- w.token
 		}
 	}
 	return err
@@ -199,11 +200,7 @@ func (w *worker) operation() (err error) {
 	case "introspection":
 		_, _, err = w.send("POST", "/oauth2/introspect", "token="+w.token, http.StatusOK, basic(w.Services["resource"].Basic))
 	case "revocation":
-		if len(w.spare) == 0 {
-			return errors.New("no token is left")
-		}
-		_, _, err = w.send("POST", "/oauth2/revoke", "token="+w.spare[0], http.StatusOK, basic(w.Services["service"].Basic))
-		w.spare = w.spare[1:]
+		_, _, err = w.send("POST", "/oauth2/revoke", "token="+<-w.spare, http.StatusOK, basic(w.Services["service"].Basic))
 	default:
 		err = fmt.Errorf("unknown kind %q", w.Kind)
 	}
