@@ -267,6 +267,9 @@ func TestBrowsersBecomeFamiliar(t *testing.T) {
 		familiar(a.ID, signin.Stranger)
 		ok(t, e.Store.StartSignIn(t.Context(), signIn(a.ID, "s", now), about(a.ID, audit.SignedIn, now)))
 		familiar(a.ID, signin.Known)
+		ok(t, e.Store.StartSignIn(t.Context(), signIn(a.ID, "elsewhere", now), about(a.ID, audit.SignedIn, now)))
+		ok(t, e.Store.RaiseSignIn(t.Context(), "elsewhere", account.ACR2, about(a.ID, audit.SteppedUp, now)))
+		familiar(a.ID, signin.Known) // a second factor proves the browser that it was given in, and no other
 		ok(t, e.Store.RaiseSignIn(t.Context(), "s", account.ACR2, about(a.ID, audit.SteppedUp, now)))
 		familiar(a.ID, signin.Proved)
 		familiar(b.ID, signin.Stranger)
