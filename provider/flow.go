@@ -214,6 +214,8 @@ func (p *Provider) advance(w http.ResponseWriter, r *http.Request, q *request, c
 		return web.Redirect(w, r, "/consent?flow="+q.ID)
 	case stepRaise:
 		return p.showRaise(w, r, s, v)
+	case stepStepUp:
+		return web.Redirect(w, r, "/signin/code?flow="+q.ID)
 	default:
 		return web.Redirect(w, r, "/signin?flow="+q.ID)
 	}

@@ -57,8 +57,6 @@ func (s *Service) showSignedIn(w http.ResponseWriter, r *http.Request, t target,
 		return s.renderState(w, r, holder, t)
 	case !t.Fresh(session):
 		return s.renderSignIn(w, r, http.StatusOK, signInPage{target: t, Username: holder.Number.Reveal(), Current: holder.Name})
-	case !t.Met(session):
-		return web.Redirect(w, r, t.Here("/signin/code"))
 	}
 	return web.Redirect(w, r, t.Return)
 }

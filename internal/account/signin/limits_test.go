@@ -339,7 +339,7 @@ func TestCodeSentTwiceAtOnceSignsIn(t *testing.T) {
 		stranger.post("/signin/code?flow=bank", "otp", code).want(422) // not the same browser: a used code is none
 		both.Wait()
 		for _, end := range ends {
-			if end.at != "/done?flow=bank" {
+			if end.at != "/done?acr="+account.ACR2.String()+"&flow=bank" {
 				t.Errorf("a tap ended at %s:\n%s", end.at, text(end.body))
 			}
 			end.want(200, "done "+string(r.ids["M1"])+" "+account.ACR2.String())

@@ -108,9 +108,9 @@ func (r *rig) done(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	flow := req.URL.Query().Get("flow")
-	if ok && s.ACR < r.flows.asks[flow].Wanted() {
-		return web.Redirect(w, req, "/signin/code?flow="+flow)
+	q := req.URL.Query()
+	if ok && s.ACR.String() < q.Get("acr") {
+		return web.Redirect(w, req, "/signin/code?flow="+q.Get("flow"))
 	}
 	if ok {
 		io.WriteString(w, "done "+string(s.Account)+" "+s.ACR.String()+" "+strings.Join(s.AMR, ","))
@@ -155,14 +155,14 @@ func (f *flows) SignInAsk(_ *http.Request, flow string) (signin.Ask, error) {
 	if !ok {
 		return signin.Ask{}, fault.Expired
 	}
-	ask.Return += "?flow=" + flow
+	ask.Return += "&flow=" + flow
 	return ask, nil
 }
 
-// portal is what an ordinary service asks.
+// portal is what an ordinary service asks, which wants a sign-in of that strength.
 func portal(acr account.ACR) signin.Ask {
-	return signin.Ask{Client: policy.Text{VI: "Cổng dịch vụ công", EN: "Public services"}, Domain: "portal.example", ACR: acr,
-		Return: "/done", Cancel: "/oauth2/cancel?flow=f", Finish: "https://portal.example/cb"}
+	return signin.Ask{Client: policy.Text{VI: "Cổng dịch vụ công", EN: "Public services"}, Domain: "portal.example",
+		Return: "/done?acr=" + acr.String(), Cancel: "/oauth2/cancel?flow=f", Finish: "https://portal.example/cb"}
 }
 
 // outbox keeps what was sent.

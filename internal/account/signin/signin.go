@@ -28,11 +28,11 @@ import (
 	"eid.example/idp/internal/policy"
 )
 
-// Ask is what a flow wants from the sign-in.
+// Ask is what a flow wants from the sign-in: who, and how late. How strong is for the flow itself, which
+// sends people to /signin/code when everything that comes before has been looked at.
 type Ask struct {
 	Client  policy.Text // name of the relying party; empty for our own pages
 	Domain  string      // its verified domain
-	ACR     account.ACR // at least; higher than reachable here (2) is treated as 2
 	After   time.Time   // when set, only an authentication after this moment will do (max_age, prompt=login)
 	Account account.ID  // when set, only this account will do (id_token_hint)
 	Hint    string      // login_hint: prefills the number when it looks like one

@@ -47,17 +47,10 @@ func (s *Service) target(r *http.Request) (target, error) {
 	return target{Ask: ask, query: url.Values{"flow": {flow}}.Encode()}, err
 }
 
-// Wanted is the authentication level that the sign-in tries to reach: what is asked for, as far as
-// these pages can give it.
-func (a Ask) Wanted() account.ACR { return min(max(a.ACR, account.ACR1), account.ACR2) }
-
 // Fresh reports whether a session is the right person's and proved late enough, whatever its strength.
 func (a Ask) Fresh(s account.Session) bool {
 	return (a.Account == "" || a.Account == s.Account) && (a.After.IsZero() || s.AuthAt.After(a.After))
 }
-
-// Met reports whether a session is all that is asked for.
-func (a Ask) Met(s account.Session) bool { return a.Fresh(s) && s.ACR >= a.Wanted() }
 
 // form is a posted form in which every field stands once.
 type form map[string]string
